@@ -1,0 +1,40 @@
+# `make demo` and `make test` are all that a fresh machine with Python 3.11 or newer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := build/demo
+
+.PHONY: demo test lint types clean
+
+# Install the package with the extra that stands for %, from this folder, so that edits count at once.
+.venv/installed-%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+demo: .venv/installed-train
+	rm -rf $(DEMO)
+	$(BIN)/cifar-edge train --data sample --augment standard --epochs 40 --run $(DEMO)
+	$(BIN)/cifar-edge export --quantize $(DEMO)
+	$(BIN)/cifar-edge classify --model $(DEMO)/cnn-int8.tflite tests/photos
+	$(BIN)/cifar-edge bench --data sample $(DEMO)/cnn-float32.tflite $(DEMO)/cnn-int8.tflite
+	@echo 'That was a tenth of the data. Next, all of it, in about ten minutes:'
+	@echo '    . .venv/bin/activate'
+	@echo '    cifar-edge train'
+	@echo '    cifar-edge export --quantize'
+	@echo '    cifar-edge classify tests/photos'
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Type checkers cannot follow an editable install of packages that live elsewhere in the tree.
+types: .venv/installed-dev
+	rm -rf build/types
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cifar_edge
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,366 @@
+"""The command `cifar-edge`: each command is a thin skin over a call that Python users can make themselves."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cifar_edge import __version__
+from cifar_edge.errors import CifarEdgeError, Interrupted
+
+if TYPE_CHECKING:
+    from cifar_edge.data import Cifar10, Split
+
+app = typer.Typer(
+    help="Train a CNN on CIFAR-10, export it to int8 TFLite, classify folders of photos.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Fetch CIFAR-10, or see what is there.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "train"}
+"""The extra that installs a package which some command needs."""
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on stderr and an exit code."""
+    warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
+    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr] # a file name may be any bytes
+    try:
+        app()
+    except CifarEdgeError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        _fail(f"this needs {package}: run `pip install 'cifar-edge[{EXTRAS[package]}]'`", 1)
+    except OSError as error:
+        _fail(f"{error.filename or 'cifar-edge'}: {error.strerror or error}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    from cifar_edge.terminal import complain
+
+    complain(message)
+    sys.exit(code)
+
+
+def _be_quiet(quiet: bool) -> bool:
+    if quiet:
+        from cifar_edge.terminal import messages
+
+        messages.quiet = True
+    return quiet
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cifar-edge {__version__}")
+        raise typer.Exit
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_be_quiet, help="Print results and errors, nothing else.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|ARCHIVE|sample",
+        help="CIFAR-10: a folder or .tar.gz in an official layout, or 'sample'. [default: the cached copy]",
+    ),
+]
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Option(help="Network: ann, cnn or resnet8. [default: cnn]")] = None,
+    data: Data = None,
+    augment: Annotated[str | None, typer.Option(help="none, or standard (mirror and shift).")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, cosine or one-cycle.")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Decoupled, as a share of the learning rate.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the run. [default: runs/MODEL-DATE-TIME]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue --run, or the newest unfinished run in runs/.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on CIFAR-10; what is not given comes from the network's own recipe."""
+    from cifar_edge.terminal import say, training_progress
+    from cifar_edge.training.recipe import recipe_for
+    from cifar_edge.training.run import RUNS, Run, newest_run
+
+    changes = {
+        "augment": augment,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "weight_decay": weight_decay,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    if resume:
+        folder = run or newest_run(finished=False).folder
+        recipe = Run(folder).recipe_if_same(model=model, **changes)
+    else:
+        recipe = recipe_for(model or "cnn", **changes)
+        folder = run or RUNS / f"{recipe.model}-{datetime.now():%Y%m%d-%H%M%S}"
+    _import_keras()
+    from cifar_edge.training import loop
+
+    arrays = _load_or_fetch(data or Run(folder).data_source)
+    say(f"{'continuing' if resume else 'training'} {recipe.model}, {recipe.epochs} epochs, in {folder}")
+    with training_progress() as progress:
+        if resume:
+            result = loop.resume(folder, arrays, progress)
+        else:
+            result = loop.train(recipe, arrays, folder, progress)
+    typer.echo(f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}: {folder}")
+    say(f"next: cifar-edge export --quantize {folder}")
+
+
+@app.command()
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run's folder or a .keras file. [default: the newest run]")
+    ] = None,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Write an int8 model beside the float32 one.")
+    ] = False,
+    data: Data = None,
+    quiet: Quiet = False,
+) -> None:
+    """Export a trained model to TFLite: float32 and, with --quantize, int8."""
+    from cifar_edge.terminal import results_console, say, table
+    from cifar_edge.training.run import Run, newest_run
+
+    source = run or newest_run(finished=True).folder
+    keras_file = Run(source).model if source.is_dir() else source
+    _import_keras()
+    from cifar_edge.export.write import export as export_files
+
+    arrays = _load_or_fetch(data or Run(keras_file.parent).data_source)
+    say(f"exporting {keras_file}")
+    rows = [
+        (
+            file.format,
+            f"{file.path.stat().st_size / 1000:.1f} KB",
+            f"{file.accuracy:.2%}",
+            f"{file.keras_accuracy:.2%}",
+            f"{file.agreement:.2%}",
+            file.path,
+        )
+        for file in export_files(keras_file, arrays, quantize=quantize)
+    ]
+    columns = ("format", "size", "top-1", "Keras top-1", "agreement", "file")
+    table(f"{len(arrays.test.labels):,} test images", columns, rows, results_console())
+    say("next: cifar-edge classify PHOTOS")
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.", show_default=False)],
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file. [default: the newest export in runs/]")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write CSV to FILE, or '-' for stdout."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode. [default: one a processor]")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
+    from cifar_edge.folder import classify_folder
+    from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.results import in_own_folder, save_csv, write_csv
+    from cifar_edge.terminal import messages, photo_progress, print_row, results_console, say, table
+
+    chosen = EdgeModel(model or newest_export())
+    say(f"model: {chosen.path}")
+    rows = classify_folder(paths, chosen, workers)
+    to_file = output not in (None, "-")
+    if to_file:
+        rows = save_csv(rows, Path(str(output)))
+    elif output == "-":
+        rows = write_csv(rows, sys.stdout)
+    labels: Counter[str] = Counter()
+    right = labelled = 0
+    try:
+        with photo_progress(paths, visible=to_file) as advance:
+            for row in rows:
+                labels[row.label or "(unreadable)"] += 1
+                right += in_own_folder(row)
+                labelled += Path(row.path).parent.name in chosen.labels
+                if output is None:
+                    print_row(row)
+                advance()
+    except KeyboardInterrupt:
+        kept = f"; the rows so far are in {output}.partial" if to_file else ""
+        raise Interrupted(f"stopped after {labels.total()} photos{kept}") from None
+    console = messages if output == "-" else results_console()
+    table("photos by class", ("class", "photos"), labels.most_common(), console)
+    if labelled == labels.total():  # every photo lies in a folder that is named as a class
+        console.print(f"{right} of {labelled} photos ({right / labelled:.0%}) have the class their folder says")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run's folder, a .keras or a .tflite file.")],
+    data: Data = None,
+    validation: Annotated[
+        bool,
+        typer.Option("--validation", help="Use the held-out part of the training set, not the test set."),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model on CIFAR-10: accuracy, loss, accuracy per class, confusion matrix."""
+    from cifar_edge.data import hold_out
+    from cifar_edge.evaluation import evaluate_file
+    from cifar_edge.terminal import print_evaluation
+
+    if model.suffix != ".tflite":
+        _import_keras()
+    split = hold_out(_load_or_fetch(data).train)[1] if validation else _load_test(data)
+    print_evaluation(evaluate_file(model, split))
+
+
+@app.command()
+def bench(
+    models: Annotated[list[Path], typer.Argument(help=".tflite files, anybody's.", show_default=False)],
+    threads: Annotated[int, typer.Option(min=1, help="Threads LiteRT may use for an image.")] = 1,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Also measure accuracy under gaussian noise, sigma 0.04 to 0.10.")
+    ] = False,
+    data: Data = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare models: size, latency (batch 1, in turn) and accuracy on the test images."""
+    from cifar_edge.benchmarks.latency import measure
+    from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, gaussian_noise
+    from cifar_edge.evaluation import classifier_of_cifar10
+    from cifar_edge.metrics import evaluate as figures
+    from cifar_edge.terminal import results_console, table
+
+    loaded = [classifier_of_cifar10(path, threads) for path in models]
+    test = _load_test(data)
+    sets = {"top-1": test.images}
+    if noise:
+        sets |= {f"noise {sigma:.2f}": gaussian_noise(test.images, sigma) for sigma in GAUSSIAN_SIGMAS}
+    rows = [
+        (
+            path,
+            f"{path.stat().st_size / 1000:.1f} KB",
+            f"{latency.median:.1f} µs",
+            f"{latency.p95:.1f} µs",
+            *(f"{figures(model.predict(images), test.labels).accuracy:.2%}" for images in sets.values()),
+        )
+        for path, model, latency in zip(models, loaded, measure(loaded), strict=True)
+    ]
+    title = f"{threads} thread{'s' * (threads > 1)}, batch 1; {len(test.labels):,} test images"
+    table(title, ("model", "size", "median", "p95", *sets), rows, results_console())
+
+
+@data_app.command()
+def fetch(
+    url: Annotated[str | None, typer.Option(help="A mirror of the official archive.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch CIFAR-10 (170 MB) into the cache; an interrupted download is continued."""
+    typer.echo(_fetch(url))
+
+
+@data_app.command()
+def info(quiet: Quiet = False) -> None:
+    """Say which copies of CIFAR-10 are cached, and whether they are intact."""
+    from cifar_edge.data import cifar10
+    from cifar_edge.terminal import results_console, table
+
+    copies: list[str | Path] = [*cifar10.cached_copies(), cifar10.SAMPLE]
+    table(
+        "CIFAR-10 on this computer",
+        ("copy", "state"),
+        [(copy, _state(copy)) for copy in copies],
+        results_console(),
+    )
+
+
+def _import_keras() -> None:
+    """Import Keras and its backend without their messages; what fails is raised all the same."""
+    from cifar_edge.native_output import silenced
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import keras  # noqa: F401
+
+
+def _load_or_fetch(source: str | None) -> Cifar10:
+    """Load CIFAR-10; fetch it first if nothing is said and nothing is there."""
+    from cifar_edge.data import load_cifar10
+    from cifar_edge.data.cifar10 import cached_copies
+
+    return load_cifar10(source or (None if cached_copies() else _fetch()))
+
+
+def _load_test(source: str | None) -> Split:
+    """Load the test images; those of the sample if nothing is said and nothing is there."""
+    from cifar_edge.data import load_split
+    from cifar_edge.data.cifar10 import SAMPLE, cached_copies
+    from cifar_edge.terminal import say
+
+    if source is None and not cached_copies():
+        say(
+            "CIFAR-10 is not on this computer (`cifar-edge data fetch`): using the sample's 1,000 test images"
+        )
+        source = SAMPLE
+    return load_split("test", source)
+
+
+def _fetch(url: str | None = None) -> Path:
+    from cifar_edge.data.fetch import fetch
+    from cifar_edge.terminal import download_progress
+
+    with download_progress() as progress:
+        return fetch(url, progress)
+
+
+def _state(copy: str | Path) -> str:
+    from cifar_edge.data import load_cifar10
+
+    try:
+        data = load_cifar10(copy)
+    except CifarEdgeError as error:
+        return str(error)
+    return f"intact: {len(data.train.labels):,} training and {len(data.test.labels):,} test images"

@@ -1,0 +1,51 @@
+"""What can go wrong, in one tree.
+
+    CifarEdgeError          catch this one to catch all
+     +-- UsageError         asked for something that cannot be: exit code 2
+     +-- DataError          CIFAR-10 is missing, damaged or cannot be fetched
+     +-- ImageError         a photo cannot be read
+     +-- ModelError         a model file is not what it should be
+     +-- ExportError        a model cannot be converted
+     +-- Interrupted        stopped by Ctrl-C: exit code 130
+
+Every message is one line that names the file and says what to do:
+
+    try:
+        model = EdgeModel("model.tflite")
+    except CifarEdgeError as error:
+        print(error)
+"""
+
+
+class CifarEdgeError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(CifarEdgeError):
+    """The request itself is wrong: an unknown name, a missing path, options that exclude each other."""
+
+    exit_code = 2
+
+
+class DataError(CifarEdgeError):
+    """CIFAR-10 is missing, damaged or cannot be fetched."""
+
+
+class ImageError(CifarEdgeError):
+    """A photo cannot be read."""
+
+
+class ModelError(CifarEdgeError):
+    """A model file is missing, damaged or of another kind than needed."""
+
+
+class ExportError(CifarEdgeError):
+    """A model cannot be converted to TFLite."""
+
+
+class Interrupted(CifarEdgeError):  # noqa: N818 - an interruption is no error
+    """Stopped by Ctrl-C; the message says what is kept and how to go on."""
+
+    exit_code = 130

@@ -1,0 +1,40 @@
+"""Evaluate whatever holds a model: a run, a `.keras` or a `.tflite` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cifar_edge.data import CLASSES, Split
+from cifar_edge.errors import ModelError
+from cifar_edge.metrics import Evaluation, evaluate
+from cifar_edge.model import EdgeModel
+
+
+def evaluate_file(path: Path, split: Split) -> Evaluation:
+    """Classify the images of `split` with the model in `path` and compare.
+
+    Args:
+        path: the folder of a run, a `.keras` file (both need the extra `train`) or a `.tflite` file.
+        split: CIFAR-10 images.
+
+    Raises:
+        UsageError: no such file.
+        ModelError: it is no classifier of 32x32 images into ten classes.
+    """
+    if path.is_dir() or path.suffix == ".keras":
+        from cifar_edge.training.inference import load_model, predict
+
+        network = load_model(path / "model.keras" if path.is_dir() else path)
+        return evaluate(predict(network, split.images), split.labels)
+    return evaluate(classifier_of_cifar10(path).predict(split.images), split.labels)
+
+
+def classifier_of_cifar10(path: Path, threads: int = 1) -> EdgeModel:
+    """Load a `.tflite` file; raise `ModelError` if it does not take 32x32 images and tell ten classes."""
+    model = EdgeModel(path, threads)
+    if (model.height, model.width, len(model.labels)) != (32, 32, len(CLASSES)):
+        raise ModelError(
+            f"{path}: takes {model.width}x{model.height} pixels and tells {len(model.labels)} classes; "
+            "its accuracy on CIFAR-10 (32x32 pixels, ten classes) cannot be measured"
+        )
+    return model

@@ -1,0 +1,32 @@
+"""Keep the chatter of native libraries away from the user's terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Send everything written to file descriptors 1 and 2 in the block nowhere.
+
+    TensorFlow and LiteRT log to the descriptors themselves, below `sys.stderr`, and not all of it
+    can be turned off by their own settings.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in zip((1, 2), saved, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)

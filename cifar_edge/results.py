@@ -1,0 +1,63 @@
+"""A stream of rows -> a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TextIO
+
+FLUSH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo's result.
+
+    Attributes:
+        path: of the file.
+        label: the most probable class, or "" if the file could not be read.
+        confidence: its probability, 0-1, or None.
+        error: why the file could not be read, or "".
+    """
+
+    path: str
+    label: str
+    confidence: float | None
+    error: str
+
+
+def in_own_folder(row: Row) -> bool:
+    """Tell whether a photo lies in a folder named as its label, as labelled collections do."""
+    return Path(row.path).parent.name == row.label
+
+
+def write_csv(rows: Iterable[Row], file: TextIO) -> Iterator[Row]:
+    """Write rows as they come, with a header, and pass them on; flushed every second."""
+    writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+    writer.writeheader()
+    flushed = time.monotonic()
+    for row in rows:
+        confidence = "" if row.confidence is None else f"{row.confidence:.4f}"
+        writer.writerow(asdict(row) | {"confidence": confidence})
+        if time.monotonic() - flushed > FLUSH_SECONDS:
+            file.flush()
+            flushed = time.monotonic()
+        yield row
+    file.flush()
+
+
+def save_csv(rows: Iterable[Row], path: Path) -> Iterator[Row]:
+    """Write rows to `path` as they come and pass them on.
+
+    They stand in `<path>.partial` until the last one is on the disk, and there they stay if
+    something stops the run. Names that are not UTF-8 keep their bytes.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        yield from write_csv(rows, file)
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,133 @@
+"""What the user sees: results on stdout, messages and progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from cifar_edge.data import CLASSES
+from cifar_edge.folder import find
+from cifar_edge.metrics import Evaluation
+from cifar_edge.results import Row
+
+WIDE = 200  # columns of a table in a pipe, where nobody folds lines
+
+messages = Console(stderr=True, highlight=False)
+
+
+def results_console() -> Console:
+    """Return a console on stdout; it has colours and the screen's width only on a terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+
+
+def say(message: str) -> None:
+    """Print a message for the user, unless `--quiet`."""
+    messages.print(escape(message), soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """Print an error, in any case."""
+    messages.quiet = False
+    messages.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], console: Console) -> None:
+    """Print a table: the first column to the left, the others to the right."""
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(str(cell)) for cell in row))
+    console.print(grid)
+
+
+def print_row(row: Row) -> None:
+    """Print one photo's result as a line on stdout."""
+    verdict = row.error or f"{row.label} {row.confidence:.0%}"
+    print(f"{verdict:<16} {row.path}")
+
+
+def print_evaluation(result: Evaluation) -> None:
+    """Print accuracy and loss, and the confusion matrix with each class's accuracy."""
+    console = results_console()
+    count = result.confusion.sum()
+    console.print(f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {count:,} images")
+    rows = [
+        (name, f"{accuracy:.1%}", *counts)
+        for name, accuracy, counts in zip(CLASSES, result.per_class, result.confusion, strict=True)
+    ]
+    table("images by true class (rows) and predicted class", ("class", "accuracy", *CLASSES), rows, console)
+
+
+@contextlib.contextmanager
+def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """Show how far a training is, with loss, accuracy and the time left."""
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("step", total=None)
+
+        def progress(done: int, total: int, logs: dict[str, float]) -> None:
+            if bar.tasks[task].total is None:  # resumed: what was done before says nothing of the speed
+                bar.reset(task, total=total, completed=done)
+            note = f"loss {logs['loss']:.3f} accuracy {logs['accuracy']:.1%}"
+            bar.update(task, completed=done, description=note)
+
+        yield progress
+
+
+@contextlib.contextmanager
+def photo_progress(paths: Sequence[Path], *, visible: bool) -> Iterator[Callable[[], None]]:
+    """Show how many photos are done; they are counted in the background, so that the first need not wait."""
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), visible=visible) as bar:
+        task = bar.add_task("photos", total=None)
+
+        def count() -> None:
+            bar.update(task, total=sum(1 for _ in find(paths)))
+
+        if not bar.disable:
+            threading.Thread(target=count, daemon=True).start()
+        yield lambda: bar.advance(task)
+
+
+@contextlib.contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how far a download is; a change of what is done is a message of its own."""
+    with _bar(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None)
+        doing = ""
+
+        def progress(what: str, done: int, total: int | None) -> None:
+            nonlocal doing
+            if what != doing:
+                say(what)
+                doing = what
+            bar.update(task, completed=done, total=total)
+
+        yield progress
+
+
+def _bar(*columns: Any, visible: bool = True) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        *columns,
+        console=messages,
+        transient=True,
+        disable=messages.quiet or not messages.is_terminal or not visible,
+    )

@@ -1,0 +1,45 @@
+"""A saved Keras network -> class probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_edge.data import CLASSES
+from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.training.networks import INPUT_SHAPE
+
+SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
+
+
+def load_model(path: Path) -> Any:
+    """Load a CIFAR-10 classifier from a `.keras` file, without running code that it may carry.
+
+    Raises:
+        UsageError: no such file.
+        ModelError: it cannot be loaded, or is no classifier of 32x32 images into ten classes.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises anything for a damaged file
+        raise ModelError(
+            f"{path}: not a Keras model that can be loaded here; train or copy it again"
+        ) from error
+    shapes = (model.input_shape, model.output_shape)
+    if shapes != SHAPES:
+        raise ModelError(
+            f"{path}: maps {shapes[0]} to {shapes[1]}, "
+            f"but a classifier of CIFAR-10 maps {SHAPES[0]} to {SHAPES[1]}"
+        )
+    return model
+
+
+def predict(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities, float32 (N, classes), that a Keras model gives uint8 images (N, H, W, 3)."""
+    return np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)

@@ -1,0 +1,220 @@
+"""The training loop: from a recipe and data to a finished run, interrupted as often as you like."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
+from cifar_edge.errors import Interrupted, UsageError
+from cifar_edge.files import atomic
+from cifar_edge.metrics import Evaluation, evaluate
+from cifar_edge.training import augment, plots
+from cifar_edge.training.inference import load_model, predict
+from cifar_edge.training.networks import NETWORKS
+from cifar_edge.training.recipe import Recipe
+from cifar_edge.training.run import Epoch, Run
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called with the steps done, the steps in all, and what Keras reports (loss, accuracy, ...)."""
+
+
+def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lambda *_: None) -> Evaluation:
+    """Train `recipe` on `data` into the new folder `folder`.
+
+    A tenth of the training images is held out; the epoch that is best on them becomes the model,
+    and only then is the test split used, once.
+
+    Args:
+        recipe: see `recipe_for`.
+        data: CIFAR-10 or its sample.
+        folder: where the run goes; must not hold one yet.
+        progress: called after every step.
+
+    Returns:
+        The model's figures on the test split; they stand in `run.json` too.
+
+    Raises:
+        UsageError: `folder` is in use.
+        Interrupted: Ctrl-C; finished epochs are kept, `resume` goes on.
+    """
+    run = Run(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: already in use; continue it with --resume or choose another folder")
+    run.checkpoint.mkdir(parents=True)
+    run.write_record(recipe=asdict(recipe), data=_identity(data), versions=_versions(), started=_now())
+    return _train(run, data, progress)
+
+
+def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) -> Evaluation:
+    """Continue an interrupted run; arguments, result and errors as of `train`.
+
+    It sees the images in the order, with the augmentation and at the learning rates that an
+    uninterrupted run would have seen.
+    """
+    run = Run(folder)
+    if run.model.exists():
+        raise UsageError(f"{folder}: this run is finished; nothing to resume")
+    if run.record["data"] != _identity(data):
+        raise UsageError(f"{folder}: was started on other data; resume it with the data it was started on")
+    run.checkpoint.mkdir(exist_ok=True)
+    return _train(run, data, progress)
+
+
+def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
+    try:
+        _fit(run, *hold_out(data.train), progress)
+        return _finish(run, data.test)
+    except KeyboardInterrupt:
+        done, epochs = len(run.read_history()), run.recipe.epochs
+        raise Interrupted(
+            f"stopped after {done} of {epochs} epochs; "
+            f"go on with `cifar-edge train --resume --run {run.folder}`"
+        ) from None
+
+
+def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
+    """Run the epochs that are missing, and save after each."""
+    recipe = run.recipe
+    steps = -(-len(learn.labels) // recipe.batch_size)
+    last, best = run.checkpoint / "last.keras", run.checkpoint / "best.keras"
+    model = keras.models.load_model(last) if last.exists() else _new_model(recipe, steps)
+    done = int(model.optimizer.iterations) // steps
+    history = run.read_history()[:done]
+    for epoch in range(done, recipe.epochs):
+        started = time.monotonic()
+        # One generator per epoch: where a run was interrupted makes no difference to what comes after.
+        rng = np.random.default_rng([recipe.seed, epoch])
+        keras.utils.set_random_seed(recipe.seed + epoch)
+        order = rng.permutation(len(learn.labels))
+        logs = model.fit(
+            augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng),
+            _one_hot(learn.labels[order]),
+            batch_size=recipe.batch_size,
+            shuffle=False,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            validation_data=(select.images, _one_hot(select.labels)),
+            verbose=0,
+            callbacks=[_Report(progress, epoch * steps, recipe.epochs * steps)],
+        ).history
+        figures = {name: logs[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        history.append(
+            Epoch(
+                epoch + 1,
+                **figures,
+                learning_rate=float(model.optimizer.learning_rate),
+                seconds=time.monotonic() - started,
+            )
+        )
+        # The last checkpoint is written last: a kill in between repeats this epoch, nothing is lost.
+        run.write_history(history)
+        if figures["val_accuracy"] >= max(row.val_accuracy for row in history):
+            _save(model, best)
+        _save(model, last)
+
+
+def _finish(run: Run, test: Split) -> Evaluation:
+    """Test the selected epoch, once, and put the run's files in place, the model last."""
+    model = load_model(run.checkpoint / "best.keras")
+    result = evaluate(predict(model, test.images), test.labels)
+    history = run.read_history()
+    selected = max(history, key=lambda row: (row.val_accuracy, row.epoch))
+    record = run.record
+    record["result"] = {
+        "parameters": model.count_params(),
+        "selected_epoch": selected.epoch,
+        "validation_accuracy": selected.val_accuracy,
+        "test_accuracy": result.accuracy,
+        "test_loss": result.loss,
+        "test_accuracy_per_class": dict(zip(CLASSES, result.per_class.tolist(), strict=True)),
+        "training_seconds": sum(row.seconds for row in history),
+    }
+    run.write_record(**record)
+    title = f"{run.recipe.model}: {result.accuracy:.2%} of {len(test.labels):,} test images"
+    plots.learning_curves(history, title, run.folder / "curves.png")
+    plots.confusion_matrix(result.confusion, CLASSES, title, run.folder / "confusion.png")
+    _save(model, run.model)
+    shutil.rmtree(run.checkpoint)
+    return result
+
+
+def _new_model(recipe: Recipe, steps_per_epoch: int) -> Any:
+    keras.utils.set_random_seed(recipe.seed)
+    model = NETWORKS[recipe.model]()
+    model.compile(
+        optimizer=_optimizer(recipe, steps_per_epoch * recipe.epochs),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        # TensorFlow's XLA makes these networks take twice as long on a CPU; JAX needs it.
+        jit_compile=keras.backend.backend() != "tensorflow",
+    )
+    return model
+
+
+def _optimizer(recipe: Recipe, steps: int) -> Any:
+    """Build the recipe's optimizer with its learning rate schedule over all `steps`."""
+    peak: Any = recipe.learning_rate
+    warmup = steps // 5
+    schedule = {
+        "constant": lambda: peak,
+        "cosine": lambda: keras.optimizers.schedules.CosineDecay(peak, steps),
+        "one-cycle": lambda: keras.optimizers.schedules.CosineDecay(
+            peak / 25, steps - warmup, warmup_target=peak, warmup_steps=warmup
+        ),
+    }[recipe.schedule]()
+    options = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
+    config = {"learning_rate": schedule, "weight_decay": recipe.weight_decay or None, **options}
+    optimizer = keras.optimizers.get(recipe.optimizer)
+    return type(optimizer)(**config)
+
+
+class _Report(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no type information
+    """Tells how far the run is."""
+
+    def __init__(self, progress: Progress, done: int, total: int) -> None:
+        super().__init__()
+        self.progress, self.done, self.total = progress, done, total
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Pass on Keras' running means over the epoch."""
+        self.progress(self.done + batch + 1, self.total, logs or {})
+
+
+def _one_hot(labels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.eye(len(CLASSES), dtype=np.float32)[labels]
+
+
+def _save(model: Any, path: Path) -> None:
+    with atomic(path) as partial:
+        model.save(partial)
+
+
+def _identity(data: Cifar10) -> dict[str, Any]:
+    """What `run.json` says of the data: digests, so that a repetition can know it has the same."""
+    return {
+        name: {"images": len(split.labels), "sha256": split.digest}
+        for name, split in (("train", data.train), ("test", data.test))
+    }
+
+
+def _versions() -> dict[str, str]:
+    backend = keras.backend.backend()
+    return {name: version(name) for name in ("cifar-edge", "keras", backend, "numpy")} | {
+        "backend": backend,
+        "python": platform.python_version(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

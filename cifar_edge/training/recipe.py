@@ -1,0 +1,95 @@
+"""Training recipes: every hyper-parameter of a run, declared apart from the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from cifar_edge.errors import UsageError
+
+OPTIMIZERS = {
+    "sgd": 0.1,
+    "adam": 2e-3,
+    "adamw": 2e-3,
+    "nadam": 2e-3,
+    "rmsprop": 1e-3,
+    "lion": 3e-4,
+    "muon": 5e-3,
+}
+"""What Keras offers, each with a peak learning rate that suits it; SGD has Nesterov momentum 0.9."""
+
+SCHEDULES = ("constant", "cosine", "one-cycle")
+"""`cosine` falls from the peak to zero (Loshchilov and Hutter, 2017); `one-cycle` rises to it first,
+over a fifth of the steps (after Smith and Topin, 2018)."""
+
+AUGMENTATIONS = ("none", "standard")
+"""`standard` mirrors and shifts, see `augment.standard`."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a run learns, but for the data.
+
+    Attributes:
+        model: name of the network.
+        optimizer: one of `OPTIMIZERS`.
+        learning_rate: its peak.
+        schedule: one of `SCHEDULES`.
+        weight_decay: decoupled, as a fraction of the learning rate.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        augment: one of `AUGMENTATIONS`.
+        seed: of the initial weights, the order of images, augmentation and dropout.
+    """
+
+    model: str
+    optimizer: str = "adam"
+    learning_rate: float = OPTIMIZERS["adam"]
+    schedule: str = "one-cycle"
+    weight_decay: float = 0.0
+    epochs: int = 20
+    batch_size: int = 128
+    augment: str = "none"
+    seed: int = 0
+
+
+RECIPES = {
+    recipe.model: recipe
+    for recipe in (
+        Recipe("ann", learning_rate=5e-4),
+        Recipe("cnn", epochs=24),
+        Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
+    )
+}
+
+
+def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
+    """Return the network's default recipe with `changes`; those that are None do not count.
+
+    With another optimizer than the default's come that optimizer's own learning rate and no weight decay.
+
+    Raises:
+        UsageError: an unknown name, or a number out of range.
+    """
+    _one_of("model", model, RECIPES)
+    recipe = RECIPES[model]
+    given = {name: value for name, value in changes.items() if value is not None}
+    optimizer = str(given.get("optimizer", recipe.optimizer))
+    _one_of("optimizer", optimizer, OPTIMIZERS)
+    if optimizer != recipe.optimizer:
+        recipe = replace(recipe, learning_rate=OPTIMIZERS[optimizer], weight_decay=0.0)
+    recipe = replace(recipe, **given)  # type: ignore[arg-type] # names and types are those of the fields
+    _one_of("schedule", recipe.schedule, SCHEDULES)
+    _one_of("augment", recipe.augment, AUGMENTATIONS)
+    for name in ("learning_rate", "epochs", "batch_size"):
+        if not getattr(recipe, name) > 0:
+            raise UsageError(
+                f"{name.replace('_', '-')} must be greater than zero, not {getattr(recipe, name)}"
+            )
+    return recipe
+
+
+def _one_of(what: str, name: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if name not in names:
+        raise UsageError(f"unknown {what} {name!r}: choose one of {', '.join(names)}")

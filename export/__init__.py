@@ -1,0 +1,1 @@
+"""Keras model -> float and int8 `.tflite`; needs the extra `train`."""
