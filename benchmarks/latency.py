@@ -20,9 +20,7 @@ class Latency:
     p95: float
 
 
-def measure(
-    models: Sequence[EdgeModel], rounds: int = 40, warm_up: int = 5, burst: int = 25
-) -> list[Latency]:
+def measure(models: Sequence[EdgeModel], rounds: int = 40, warm_up: int = 5, burst: int = 25) -> list[Latency]:
     """Time each model on one image, batch 1.
 
     The models take turns, a burst of calls each, because a computer's speed drifts: what slows down

@@ -95,20 +95,14 @@ def train(
     model: Annotated[str | None, typer.Option(help="Network: ann, cnn or resnet8. [default: cnn]")] = None,
     data: Data = None,
     augment: Annotated[str | None, typer.Option(help="none, or standard (mirror and shift).")] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")
-    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, cosine or one-cycle.")] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Decoupled, as a share of the learning rate.")
-    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decoupled, as a share of the learning rate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Folder of the run. [default: runs/MODEL-DATE-TIME]")
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/MODEL-DATE-TIME]")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue --run, or the newest unfinished run in runs/.")
     ] = False,
@@ -141,10 +135,7 @@ def train(
     arrays = _load_or_fetch(data or Run(folder).data_source)
     say(f"{'continuing' if resume else 'training'} {recipe.model}, {recipe.epochs} epochs, in {folder}")
     with training_progress() as progress:
-        if resume:
-            result = loop.resume(folder, arrays, progress)
-        else:
-            result = loop.train(recipe, arrays, folder, progress)
+        result = loop.resume(folder, arrays, progress) if resume else loop.train(recipe, arrays, folder, progress)
     typer.echo(f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}: {folder}")
     say(f"next: cifar-edge export --quantize {folder}")
 
@@ -154,9 +145,7 @@ def export(
     run: Annotated[
         Path | None, typer.Argument(help="A run's folder or a .keras file. [default: the newest run]")
     ] = None,
-    quantize: Annotated[
-        bool, typer.Option("--quantize", help="Write an int8 model beside the float32 one.")
-    ] = False,
+    quantize: Annotated[bool, typer.Option("--quantize", help="Write an int8 model beside the float32 one.")] = False,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
@@ -190,16 +179,12 @@ def export(
 @app.command()
 def classify(
     paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.", show_default=False)],
-    model: Annotated[
-        Path | None, typer.Option(help="A .tflite file. [default: the newest export in runs/]")
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A .tflite file. [default: the newest export in runs/]")] = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write CSV to FILE, or '-' for stdout."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode. [default: one a processor]")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode. [default: one a processor]")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
@@ -341,9 +326,7 @@ def _load_test(source: str | None) -> Split:
     from cifar_edge.terminal import say
 
     if source is None and not cached_copies():
-        say(
-            "CIFAR-10 is not on this computer (`cifar-edge data fetch`): using the sample's 1,000 test images"
-        )
+        say("CIFAR-10 is not on this computer (`cifar-edge data fetch`): using the sample's 1,000 test images")
         source = SAMPLE
     return load_split("test", source)
 

@@ -69,9 +69,7 @@ class EdgeModel:
         self.card = read_card(self.path)
         self.labels = self.card.labels if self.card else tuple(map(str, range(classes)))
         if len(self.labels) != classes:
-            raise ModelError(
-                f"{path}: its card has {len(self.labels)} labels for {classes} outputs; export it again"
-            )
+            raise ModelError(f"{path}: its card has {len(self.labels)} labels for {classes} outputs; export it again")
         self.height, self.width = int(shape[1]), int(shape[2])
         self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
         self._input, self._output = source["index"], target["index"]
@@ -119,7 +117,8 @@ def _encoding(dtype: np.dtype[Any], scale: float, zero_point: int) -> NDArray[An
     if not scale:
         return pixels.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(pixels / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    encoded: NDArray[Any] = np.clip(np.rint(pixels / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    return encoded
 
 
 def _first_line(error: Exception) -> str:

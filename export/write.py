@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -58,7 +58,7 @@ def export(keras_file: Path, data: Cifar10, *, quantize: bool = False) -> Iterat
     """
     model = load_model(keras_file)
     expected = predict(model, data.test.images)
-    contents = {"float32": lambda: to_float32(model)}
+    contents: dict[str, Callable[[], bytes]] = {"float32": lambda: to_float32(model)}
     if quantize:
         contents["int8"] = lambda: to_int8(model, calibration_images(data.train))
     for name, convert in contents.items():
@@ -75,8 +75,7 @@ def export(keras_file: Path, data: Cifar10, *, quantize: bool = False) -> Iterat
                 test_sha256=data.test.digest,
                 run=keras_file.resolve().parent.name,
                 versions={
-                    package: version(package)
-                    for package in ("cifar-edge", "keras", "tensorflow", "ai-edge-litert")
+                    package: version(package) for package in ("cifar-edge", "keras", "tensorflow", "ai-edge-litert")
                 },
             ).append_to(partial)
         yield Exported(
@@ -91,8 +90,5 @@ def export(keras_file: Path, data: Cifar10, *, quantize: bool = False) -> Iterat
 def calibration_images(train: Split) -> NDArray[np.uint8]:
     """Choose images for calibration: as many of each class, none of them held out."""
     learned, _ = hold_out(train)
-    chosen = [
-        np.flatnonzero(learned.labels == label)[:CALIBRATION_IMAGES_PER_CLASS]
-        for label in range(len(CLASSES))
-    ]
+    chosen = [np.flatnonzero(learned.labels == label)[:CALIBRATION_IMAGES_PER_CLASS] for label in range(len(CLASSES))]
     return learned.images[np.concatenate(chosen)]

@@ -65,8 +65,8 @@ class Split(NamedTuple):
     @property
     def digest(self) -> str:
         """SHA-256 over the images' bytes followed by the labels', in hexadecimal."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
-        digest.update(np.ascontiguousarray(self.labels))
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
 
@@ -254,9 +254,7 @@ def _decode_python(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArra
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         return _images(np.asarray(batch[b"data"], np.uint8)), np.array(batch[b"labels"], np.uint8)
     except Exception as error:  # a damaged pickle can raise anything
-        raise DataError(
-            f"{name} cannot be read ({error}); delete it and run `cifar-edge data fetch`"
-        ) from error
+        raise DataError(f"{name} cannot be read ({error}); delete it and run `cifar-edge data fetch`") from error
 
 
 def _images(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -28,14 +28,11 @@ def load_model(path: Path) -> Any:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises anything for a damaged file
-        raise ModelError(
-            f"{path}: not a Keras model that can be loaded here; train or copy it again"
-        ) from error
+        raise ModelError(f"{path}: not a Keras model that can be loaded here; train or copy it again") from error
     shapes = (model.input_shape, model.output_shape)
     if shapes != SHAPES:
         raise ModelError(
-            f"{path}: maps {shapes[0]} to {shapes[1]}, "
-            f"but a classifier of CIFAR-10 maps {SHAPES[0]} to {SHAPES[1]}"
+            f"{path}: maps {shapes[0]} to {shapes[1]}, but a classifier of CIFAR-10 maps {SHAPES[0]} to {SHAPES[1]}"
         )
     return model
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
@@ -78,8 +79,7 @@ def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     except KeyboardInterrupt:
         done, epochs = len(run.read_history()), run.recipe.epochs
         raise Interrupted(
-            f"stopped after {done} of {epochs} epochs; "
-            f"go on with `cifar-edge train --resume --run {run.folder}`"
+            f"stopped after {done} of {epochs} epochs; go on with `cifar-edge train --resume --run {run.folder}`"
         ) from None
 
 
@@ -95,7 +95,7 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
         started = time.monotonic()
         # One generator per epoch: where a run was interrupted makes no difference to what comes after.
         rng = np.random.default_rng([recipe.seed, epoch])
-        keras.utils.set_random_seed(recipe.seed + epoch)
+        _seed_dropout(model, rng)
         order = rng.permutation(len(learn.labels))
         logs = model.fit(
             augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng),
@@ -174,9 +174,15 @@ def _optimizer(recipe: Recipe, steps: int) -> Any:
         ),
     }[recipe.schedule]()
     options = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
-    config = {"learning_rate": schedule, "weight_decay": recipe.weight_decay or None, **options}
-    optimizer = keras.optimizers.get(recipe.optimizer)
-    return type(optimizer)(**config)
+    optimizer = type(keras.optimizers.get(recipe.optimizer))
+    return optimizer(learning_rate=schedule, weight_decay=recipe.weight_decay, **options)
+
+
+def _seed_dropout(model: Any, rng: np.random.Generator) -> None:
+    """Set the state of all random layers; Keras does not save it with a model."""
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign(rng.integers(0, 2**31, 2))
 
 
 class _Report(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no type information
@@ -191,8 +197,8 @@ class _Report(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no ty
         self.progress(self.done + batch + 1, self.total, logs or {})
 
 
-def _one_hot(labels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.eye(len(CLASSES), dtype=np.float32)[labels]
+def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.equal.outer(labels, np.arange(len(CLASSES), dtype=np.uint8)).astype(np.float32)
 
 
 def _save(model: Any, path: Path) -> None:

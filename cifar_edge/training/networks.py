@@ -50,9 +50,10 @@ def cnn(classes: int = 10) -> keras.Model:
 
 
 def resnet8(classes: int = 10) -> keras.Model:
-    """ResNet8 of the MLPerf Tiny benchmark (Banbury et al., 2021): 78 K parameters, 12.5 M MACs.
+    """ResNet8 of the MLPerf Tiny benchmark (Banbury et al., 2021): 79 K parameters, 12.5 M MACs.
 
-    Three residual blocks (He et al., 2016) of 16, 32 and 64 filters; as `ann` otherwise.
+    Three residual blocks (He et al., 2016) of 16, 32 and 64 filters; as `ann` otherwise. Unlike
+    there, shortcuts are normalized too and no convolution has a bias.
     """
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
     x = layers.Rescaling(1 / 255)(pixels)

@@ -20,9 +20,7 @@ def learning_curves(history: Sequence[Epoch], title: str, path: Path) -> None:
     figure.suptitle(title)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, [getattr(epoch, name) for epoch in history], "--", color="0.5", label="training")
-        axes.plot(
-            epochs, [getattr(epoch, f"val_{name}") for epoch in history], color="C0", label="validation"
-        )
+        axes.plot(epochs, [getattr(epoch, f"val_{name}") for epoch in history], color="C0", label="validation")
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.xaxis.get_major_locator().set_params(integer=True)

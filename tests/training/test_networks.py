@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cifar_edge.data import Cifar10
+from cifar_edge.training.inference import predict
+from cifar_edge.training.networks import NETWORKS
+
+PARAMETERS = {"ann": 3_676_682, "cnn": 356_810, "resnet8": 78_714}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_takes_raw_pixels_and_gives_probabilities(name: str, sample: Cifar10) -> None:
+    network = NETWORKS[name]()
+    probabilities = predict(network, sample.test.images[:20])
+    assert probabilities.shape == (20, 10)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert network.count_params() == PARAMETERS[name]
+    # Unscaled pixels would drive an untrained softmax to certainty.
+    assert probabilities.max() < 0.9
