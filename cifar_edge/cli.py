@@ -36,7 +36,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr] # a file name may be any bytes
     try:
-        app()
+        app(prog_name="cifar-edge")
     except CifarEdgeError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -178,7 +178,7 @@ def export(
 
 @app.command()
 def classify(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Photos, and folders of them.")],
     model: Annotated[Path | None, typer.Option(help="A .tflite file. [default: the newest export in runs/]")] = None,
     output: Annotated[
         str | None,
@@ -244,7 +244,7 @@ def evaluate(
 
 @app.command()
 def bench(
-    models: Annotated[list[Path], typer.Argument(help=".tflite files, anybody's.", show_default=False)],
+    models: Annotated[list[Path], typer.Argument(metavar="MODELS...", help=".tflite files, anybody's.")],
     threads: Annotated[int, typer.Option(min=1, help="Threads LiteRT may use for an image.")] = 1,
     noise: Annotated[
         bool, typer.Option("--noise", help="Also measure accuracy under gaussian noise, sigma 0.04 to 0.10.")

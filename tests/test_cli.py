@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import csv
+import io
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cifar_edge import __version__, cli
+
+from .conftest import PHOTOS, Outcome
+
+Command = Callable[..., Outcome]
+COUNT = 27
+
+
+@pytest.fixture
+def int8(run: Path) -> Path:
+    return run / "cnn-int8.tflite"
+
+
+def process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cifar_edge", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload, no-any-return]
+
+
+COMMANDS = ("", "train", "export", "classify", "evaluate", "bench", "data", "data fetch", "data info")
+DEVICE_SIDE = ("images", "model", "folder", "results", "cli", "terminal", "evaluation", "benchmarks.latency", "data")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, cifar_edge: Command) -> None:
+    for flag in ("--help", "-h"):
+        outcome = cifar_edge(*command.split(), flag)
+        assert outcome.code == 0
+        assert f"cifar-edge {command}".strip() in outcome.out
+        assert outcome.err == ""
+
+
+def test_version(cifar_edge: Command) -> None:
+    assert cifar_edge("--version").out == f"cifar-edge {__version__}\n"
+
+
+def test_help_names_every_choice(cifar_edge: Command) -> None:
+    from cifar_edge.training.networks import NETWORKS
+    from cifar_edge.training.recipe import AUGMENTATIONS, OPTIMIZERS, RECIPES, SCHEDULES
+
+    assert NETWORKS.keys() == RECIPES.keys()
+    text = cifar_edge("train", "--help").out
+    for name in (*RECIPES, *OPTIMIZERS, *SCHEDULES, *AUGMENTATIONS):
+        assert name in text
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, cifar_edge.cli as cli; sys.argv[1:] = ['-h']\ntry: cli.main()\nfinally: print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert "typer" in modules
+    assert not {"numpy", "PIL", "ai_edge_litert", "tensorflow", "keras", "matplotlib"} & set(modules)
+
+
+@pytest.mark.parametrize("module", DEVICE_SIDE)
+def test_the_device_side_never_imports_tensorflow(module: str) -> None:
+    code = f"import sys, cifar_edge.{module}; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"tensorflow", "keras", "matplotlib", "ray", "jax"} & set(modules)
+
+
+def test_classify_prints_rows_and_counts(int8: Path, cifar_edge: Command) -> None:
+    outcome = cifar_edge("classify", PHOTOS, "--model", int8)
+    assert outcome.code == 0
+    assert str(PHOTOS / "cat" / "chelsea.jpg") in outcome.out
+    assert "photos by class" in outcome.out
+    assert f"of {COUNT} photos" in outcome.out
+    assert str(int8) in outcome.err
+
+
+def test_classify_writes_csv(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "photos" / "a.jpg")
+    (tmp_path / "photos" / "b.jpg").write_text("not a photo")
+    outcome = cifar_edge("classify", tmp_path / "photos", "--model", int8, "--output", tmp_path / "results.csv")
+    assert outcome.code == 0
+    assert "(unreadable)" in outcome.out
+    with (tmp_path / "results.csv").open(newline="") as file:
+        good, bad = csv.DictReader(file)
+    assert (good["error"], bad["label"]) == ("", "")
+    assert "not an image" in bad["error"]
+
+
+def test_classify_pipes_csv_and_nothing_else(int8: Path, cifar_edge: Command) -> None:
+    outcome = cifar_edge("classify", PHOTOS, "--model", int8, "-o", "-")
+    assert len(list(csv.DictReader(io.StringIO(outcome.out)))) == COUNT
+    assert "photos by class" in outcome.err
+
+
+def test_quiet(int8: Path, cifar_edge: Command) -> None:
+    assert cifar_edge("classify", PHOTOS, "--model", int8, "--quiet", "-o", "-").err == ""
+    assert "no such file" in cifar_edge("classify", "nowhere", "--model", int8, "-q").err
+
+
+def test_a_pipe_gets_no_colours_and_whole_lines(int8: Path) -> None:
+    result = process("classify", PHOTOS, "--model", int8, env={**os.environ, "COLUMNS": "20", "TERM": "xterm"})
+    assert "\x1b" not in result.stdout + result.stderr
+    assert f"{PHOTOS}/truck/garbage_truck.png\n" in result.stdout
+
+
+def test_a_reader_that_stops_is_no_error(int8: Path) -> None:
+    command = f"{sys.executable} -m cifar_edge classify {PHOTOS} --model {int8} -q | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert len(result.stdout.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_names_that_are_no_text(int8: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9 [red].jpg"
+    shutil.copy(PHOTOS / "cat" / "chelsea.jpg", name)
+    for options in ([], ["--output", "-"]):
+        command = [sys.executable, "-m", "cifar_edge", "classify", tmp_path, "--model", int8, *options]
+        result = subprocess.run(command, capture_output=True)
+        assert result.returncode == 0
+        assert name in result.stdout
+
+
+def test_evaluate_agrees_for_run_keras_and_tflite(run: Path, cifar_edge: Command) -> None:
+    models = (run, run / "model.keras", run / "cnn-float32.tflite")
+    texts = [cifar_edge("evaluate", model, "--data", "sample").out for model in models]
+    assert len({text.split(",")[0] for text in texts}) == 1
+    assert "on 1,000 images" in texts[0]
+    assert "automobile" in texts[0]
+    assert "on 500 images" in cifar_edge("evaluate", run, "--data", "sample", "--validation").out
+
+
+def test_bench_compares_models(run: Path, cifar_edge: Command) -> None:
+    models = (run / "cnn-float32.tflite", run / "cnn-int8.tflite")
+    outcome = cifar_edge("bench", *models, "--data", "sample", "--noise", "--threads", 2)
+    assert outcome.code == 0
+    for expected in ("2 threads", "cnn-float32.tflite", "cnn-int8.tflite", "noise 0.10", "µs", "KB"):
+        assert expected in outcome.out
+
+
+def test_data_info(cifar_edge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cifar-edge" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    (folder / "data_batch_1.bin").write_bytes(b"half")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    outcome = cifar_edge("data", "info")
+    assert "data_batch_2.bin is missing" in outcome.out
+    assert "intact: 5,000 training and 1,000 test images" in outcome.out
+
+
+def test_train_and_export_without_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cifar_edge: Command) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained = cifar_edge("train", "--data", "sample", "--model", "ann", "--epochs", 1)
+    assert trained.code == 0
+    assert "test accuracy" in trained.out
+    exported = cifar_edge("export", "--quantize")
+    assert exported.code == 0
+    assert "agreement" in exported.out
+    classified = cifar_edge("classify", PHOTOS / "ship")
+    assert "ann-int8.tflite" in classified.err
+
+
+def test_ctrl_c_and_resume(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cifar_edge", "train", "--data", "sample", "--model", "ann", "--epochs", "6"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as training:
+        while not list(tmp_path.glob("runs/*/history.csv")):
+            assert training.poll() is None
+            time.sleep(0.05)
+        training.send_signal(signal.SIGINT)
+        assert training.stderr is not None
+        said = training.stderr.read()
+    assert training.returncode == 130
+    assert "of 6 epochs; go on with `cifar-edge train --resume" in said
+    assert "Traceback" not in said
+    refused = process("train", "--resume", "--epochs", 7, cwd=tmp_path)
+    assert (refused.returncode, "cannot go on with 7" in refused.stderr) == (2, True)
+    resumed = process("train", "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0
+    (run,) = tmp_path.glob("runs/*")
+    assert len((run / "history.csv").read_text().splitlines()) == 7
+
+
+def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cifar_edge", "train", "--data", "sample", "--model", "ann", "--epochs", "4"]
+    with subprocess.Popen([*command, "--quiet"], cwd=tmp_path) as training:
+        while not list(tmp_path.glob("runs/*/history.csv")):
+            assert training.poll() is None
+            time.sleep(0.05)
+        training.kill()
+    resumed = process("train", "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0
+    (run,) = tmp_path.glob("runs/*")
+    assert len((run / "history.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "--model", "vgg"], 2, "unknown model 'vgg'"),
+        (["train", "--data", "nowhere"], 2, "nowhere: no such folder or archive"),
+        (["train", "--resume"], 2, "no unfinished run in there"),
+        (["train", "--epochs", "many"], 2, "Invalid value for '--epochs'"),
+        (["export"], 2, "no finished run in there"),
+        (["export", "nowhere.keras"], 2, "nowhere.keras: no such model file"),
+        (["classify", "photos"], 2, "no exported model in there"),
+        (["classify", "nowhere", "--model", "{int8}"], 2, "nowhere: no such file or folder"),
+        (["classify", "empty", "--model", "{int8}"], 2, "empty: no photos in there"),
+        (["classify", "empty", "--model", "broken.tflite"], 1, "broken.tflite: not a TFLite model"),
+        (["classify", "empty", "--model", "gone.tflite"], 2, "gone.tflite: no such model file"),
+        (["classify", "{photos}", "--model", "{int8}", "-o", "nowhere/results.csv"], 1, "No such file or directory"),
+        (["evaluate", "broken.keras", "--data", "sample"], 1, "broken.keras: not a Keras model"),
+        (["evaluate", "empty", "--data", "sample"], 2, "model.keras: no such model file"),
+        (["bench", "broken.tflite"], 1, "broken.tflite: not a TFLite model"),
+        (["data", "fetch", "--url", "no-url"], 1, "no-url is not a URL"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str],
+    code: int,
+    message: str,
+    int8: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cifar_edge: Command,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("empty").mkdir()
+    Path("broken.tflite").write_text("broken")
+    Path("broken.keras").write_text("broken")
+    outcome = cifar_edge(*(argument.format(int8=int8, photos=PHOTOS) for argument in arguments))
+    assert outcome.code == code
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    ours = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert len(ours) == (0 if "Usage:" in outcome.err else 1)
+    assert not Path("results.csv").exists()
+
+
+def test_missing_tensorflow_is_named(cifar_edge: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.setattr(cli, "_import_keras", lambda: __import__("keras"))
+    outcome = cifar_edge("train", "--data", "sample")
+    assert (outcome.code, "pip install 'cifar-edge[train]'" in outcome.err) == (1, True)
+
+
+def limit_file_size() -> None:
+    """Let every file end after 50 kB, as if the disk were full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+
+def test_a_full_disk(int8: Path, run: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(800):
+        (photos / f"{number}-{'x' * 100}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
+    result = process("classify", photos, "--model", int8, "-o", tmp_path / "out.csv", preexec_fn=limit_file_size)
+    assert result.returncode == 1
+    assert "File too large" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out.csv").exists()
+    assert (tmp_path / "out.csv.partial").stat().st_size > 40_000
+    shutil.copy(run / "model.keras", tmp_path / "model.keras")
+    result = process("export", tmp_path / "model.keras", "--data", "sample", preexec_fn=limit_file_size)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("*.tflite"))
+    folder = tmp_path / "run"
+    result = process("train", "--data", "sample", "--model", "ann", "--run", folder, preexec_fn=limit_file_size)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert not (folder / "model.keras").exists()

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cifar_edge import EdgeModel
+from cifar_edge.card import read_card
+from cifar_edge.data import CLASSES
+from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.export.convert import to_float32, to_int8
+from cifar_edge.model import newest_export
+
+
+@pytest.fixture(scope="module")
+def foreign() -> keras.Model:
+    """A network of another size that says which third of the image is brightest."""
+    image = keras.Input((24, 48, 3))
+    means = keras.layers.AveragePooling2D((24, 16))(image)
+    score = keras.layers.Conv2D(1, 1, kernel_initializer="ones", name="sum")(means)
+    return keras.Model(image, keras.layers.Softmax()(keras.layers.Flatten()(score)), name="thirds")
+
+
+def brightest(third: int) -> np.ndarray:
+    image = np.full((1, 24, 48, 3), 40, np.uint8)
+    image[:, :, 16 * third : 16 * third + 16] = 60
+    return image
+
+
+def test_labels_size_and_classes_come_from_the_file(run: Path) -> None:
+    model = EdgeModel(run / "cnn-int8.tflite")
+    assert (model.labels, model.height, model.width) == (CLASSES, 32, 32)
+
+
+def test_a_model_without_a_card_and_of_another_size_works(foreign: keras.Model, tmp_path: Path) -> None:
+    images = np.concatenate([brightest(third) for third in (0, 1, 2)])
+    for name, content in (("float", to_float32(foreign)), ("int8", to_int8(foreign, images))):
+        (tmp_path / name).write_bytes(content)
+        model = EdgeModel(tmp_path / name)
+        assert model.card is None
+        assert (model.labels, model.height, model.width) == (("0", "1", "2"), 24, 48)
+        probabilities = model.predict(images)
+        assert (probabilities.shape, probabilities.dtype) == ((3, 3), np.float32)
+        assert probabilities.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> None:
+    model = EdgeModel(run / "cnn-int8.tflite", threads=2)
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    together = model.predict(images)
+    assert np.array_equal(together, np.concatenate([model.predict(image[None]) for image in images]))
+    assert model.predict(images[:0]).shape == (0, 10)
+
+
+def test_what_is_no_model_is_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.tflite: no such model file"):
+        EdgeModel(tmp_path / "gone.tflite")
+    content = (run / "cnn-int8.tflite").read_bytes()
+    for name, wrong in (("text", b"hello"), ("empty", b""), ("truncated", content[:100_000]), ("zeros", bytes(9999))):
+        (tmp_path / name).write_bytes(wrong)
+        with pytest.raises(ModelError, match=f"{name}: not a TFLite model"):
+            EdgeModel(tmp_path / name)
+
+
+def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:
+    vector = keras.Input((8,))
+    network = keras.Model(vector, keras.layers.Dense(3)(vector))
+    network.export(str(tmp_path / "saved"), format="tf_saved_model", verbose=False)
+    import tensorflow as tf
+
+    (tmp_path / "vector.tflite").write_bytes(
+        tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved")).convert()
+    )
+    with pytest.raises(ModelError, match=r"vector\.tflite: not an image classifier"):
+        EdgeModel(tmp_path / "vector.tflite")
+
+
+def test_a_card_that_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
+    content = (run / "cnn-float32.tflite").read_bytes()
+    card = read_card(run / "cnn-float32.tflite")
+    graph = content[: content.index(b"PK\x03\x04", len(content) - 4096)]
+    path = tmp_path / "nine.tflite"
+    path.write_bytes(graph)
+    assert EdgeModel(path).card is None
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "\n".join(CLASSES[:9]))
+        archive.writestr("card.json", zipfile.ZipFile(run / "cnn-float32.tflite").read("card.json"))
+    with pytest.raises(ModelError, match="9 labels for 10 outputs"):
+        EdgeModel(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labels.txt", "cat")
+    with pytest.raises(ModelError, match="its card is damaged"):
+        read_card(path)
+    assert card is not None
+
+
+def test_the_newest_export_is_found(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no exported model in there"):
+        newest_export(tmp_path)
+    assert newest_export(run.parent) == run / "cnn-int8.tflite"
+    shutil.copytree(run, tmp_path / "later")
+    (tmp_path / "later" / "cnn-float32.tflite").touch()
+    assert newest_export(tmp_path) == tmp_path / "later" / "cnn-float32.tflite"

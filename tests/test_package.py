@@ -1,0 +1,80 @@
+"""The wheel alone, in an empty environment, as on a Raspberry Pi."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .conftest import PHOTOS, ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT], check=True, capture_output=True
+    )
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command `cifar-edge` of an environment that holds nothing but the wheel and what it asks for."""
+    environment = tmp_path_factory.mktemp("pi") / "venv"
+    venv.create(environment, with_pip=True)
+    subprocess.run([environment / "bin" / "pip", "install", "--quiet", wheel], check=True)
+    return environment / "bin" / "cifar-edge"
+
+
+def tree() -> set[str]:
+    """Every module of the repository, under the name it is installed by."""
+    homes = {"cifar_edge": "cifar_edge", "export": "cifar_edge/export", "benchmarks": "cifar_edge/benchmarks"}
+    return {
+        f"{installed}/{path.relative_to(ROOT / folder)}"
+        for folder, installed in homes.items()
+        for path in (ROOT / folder).rglob("*.py")
+    }
+
+
+def test_the_wheel_holds_every_module_and_only_what_a_pi_needs(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    data = {"cifar_edge/py.typed", "cifar_edge/data/sample/README.md", "cifar_edge/data/sample/test.webp"}
+    assert names == tree() | data
+    assert wheel.stat().st_size < 2_500_000
+
+
+def test_a_photo_is_classified_with_the_base_install(command: Path, run: Path, tmp_path: Path) -> None:
+    photo = PHOTOS / "horse" / "zaniskari.jpg"
+    arguments = ["classify", photo, "--model", run / "cnn-int8.tflite", "-o", "-"]
+    result = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    (row,) = csv.DictReader(io.StringIO(result.stdout))
+    assert row["path"] == str(photo)
+    assert row["label"]
+    assert "XNNPACK" not in result.stderr
+
+
+def test_bench_and_evaluate_run_with_the_base_install(command: Path, run: Path, tmp_path: Path) -> None:
+    for name in ("bench", "evaluate"):
+        arguments = [name, run / "cnn-int8.tflite", "--data", "sample"]
+        subprocess.run([command, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("arguments", [["train", "--data", "sample"], ["export", "model.keras"]])
+def test_without_tensorflow_one_line_says_what_to_install(command: Path, arguments: list[str], tmp_path: Path) -> None:
+    result = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "error: this needs keras: run `pip install 'cifar-edge[train]'`\n"
+
+
+def test_the_base_install_is_small(command: Path) -> None:
+    packages = subprocess.run([command.parent / "pip", "list"], capture_output=True, text=True, check=True).stdout
+    assert "ai-edge-litert" in packages
+    for heavy in ("tensorflow", "keras", "matplotlib", "jax"):
+        assert heavy not in packages
