@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := build/demo
 
-.PHONY: demo test lint types clean
+.SECONDARY: # keep trained models
+.PHONY: bench demo test lint types clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -22,6 +23,22 @@ demo: .venv/installed-train
 	@echo '    cifar-edge train'
 	@echo '    cifar-edge export --quantize'
 	@echo '    cifar-edge classify tests/photos'
+
+# The README's numbers, on all of CIFAR-10: two hours of training; interrupted, it goes on where it stopped.
+# PEERS may name other people's models, to be compared in the same run.
+BENCH := build/bench
+RUNS := $(addprefix $(BENCH)/,ann cnn cnn-augmented resnet8)
+$(BENCH)/cnn-augmented/model.keras: OPTIONS := --model cnn --augment standard --epochs 50
+
+$(BENCH)/%/model.keras: | .venv/installed-train
+	$(BIN)/cifar-edge train $(or $(OPTIONS),--model $*) --run $(@D) $(if $(wildcard $(@D)/run.json),--resume)
+
+$(BENCH)/%/exported: $(BENCH)/%/model.keras
+	$(BIN)/cifar-edge export --quantize $(@D)
+	touch $@
+
+bench: $(addsuffix /exported,$(RUNS))
+	$(BIN)/cifar-edge bench --noise --plot benchmarks/noise.png $(addsuffix /*-int8.tflite,$(RUNS)) $(PEERS)
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cifar_edge import __version__
-from cifar_edge.errors import CifarEdgeError, Interrupted
+from cifar_edge.errors import CifarEdgeError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from cifar_edge.data import Cifar10, Split
@@ -76,7 +77,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="DIR|ARCHIVE|sample",
-        help="CIFAR-10: a folder or .tar.gz in an official layout, or 'sample'. [default: the cached copy]",
+        help="CIFAR-10: a folder or .tar.gz in an official layout, or 'sample'.",
+        show_default="the cached copy",
     ),
 ]
 
@@ -92,7 +94,7 @@ def _top(
 
 @app.command()
 def train(
-    model: Annotated[str | None, typer.Option(help="Network: ann, cnn or resnet8. [default: cnn]")] = None,
+    model: Annotated[str | None, typer.Option(help="Network: ann, cnn or resnet8.", show_default="cnn")] = None,
     data: Data = None,
     augment: Annotated[str | None, typer.Option(help="none, or standard (mirror and shift).")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None,
@@ -102,7 +104,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/MODEL-DATE-TIME]")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATE-TIME")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue --run, or the newest unfinished run in runs/.")
     ] = False,
@@ -143,7 +145,7 @@ def train(
 @app.command()
 def export(
     run: Annotated[
-        Path | None, typer.Argument(help="A run's folder or a .keras file. [default: the newest run]")
+        Path | None, typer.Argument(help="A run's folder or a .keras file.", show_default="the newest run")
     ] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Write an int8 model beside the float32 one.")] = False,
     data: Data = None,
@@ -178,13 +180,17 @@ def export(
 
 @app.command()
 def classify(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Photos, and folders of them.")],
-    model: Annotated[Path | None, typer.Option(help="A .tflite file. [default: the newest export in runs/]")] = None,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Photos, and folders of them.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file.", show_default="the newest export in runs/")
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write CSV to FILE, or '-' for stdout."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode. [default: one a processor]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
@@ -244,38 +250,46 @@ def evaluate(
 
 @app.command()
 def bench(
-    models: Annotated[list[Path], typer.Argument(metavar="MODELS...", help=".tflite files, anybody's.")],
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite files, anybody's.")],
     threads: Annotated[int, typer.Option(min=1, help="Threads LiteRT may use for an image.")] = 1,
     noise: Annotated[
         bool, typer.Option("--noise", help="Also measure accuracy under gaussian noise, sigma 0.04 to 0.10.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against noise; goes with --noise.")
+    ] = None,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare models: size, latency (batch 1, in turn) and accuracy on the test images."""
     from cifar_edge.benchmarks.latency import measure
-    from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, gaussian_noise
-    from cifar_edge.evaluation import classifier_of_cifar10
-    from cifar_edge.metrics import evaluate as figures
+    from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
+    from cifar_edge.model import EdgeModel
     from cifar_edge.terminal import results_console, table
 
-    loaded = [classifier_of_cifar10(path, threads) for path in models]
+    if plot and not noise:
+        raise UsageError("--plot draws what --noise measures: give both")
+    loaded = [EdgeModel(path, threads) for path in models]
     test = _load_test(data)
-    sets = {"top-1": test.images}
-    if noise:
-        sets |= {f"noise {sigma:.2f}": gaussian_noise(test.images, sigma) for sigma in GAUSSIAN_SIGMAS}
+    sigmas = (0.0, *(GAUSSIAN_SIGMAS if noise else ()))
+    accuracy = accuracy_under_noise(loaded, test, sigmas)
     rows = [
         (
             path,
             f"{path.stat().st_size / 1000:.1f} KB",
             f"{latency.median:.1f} µs",
             f"{latency.p95:.1f} µs",
-            *(f"{figures(model.predict(images), test.labels).accuracy:.2%}" for images in sets.values()),
+            *("-" if math.isnan(share) else f"{share:.2%}" for share in shares),
         )
-        for path, model, latency in zip(models, loaded, measure(loaded), strict=True)
+        for path, latency, shares in zip(models, measure(loaded), accuracy, strict=True)
     ]
     title = f"{threads} thread{'s' * (threads > 1)}, batch 1; {len(test.labels):,} test images"
-    table(title, ("model", "size", "median", "p95", *sets), rows, results_console())
+    columns = ("model", "size", "median", "p95", "top-1", *(f"noise {sigma:.2f}" for sigma in sigmas[1:]))
+    table(title, columns, rows, results_console())
+    if plot:
+        from cifar_edge.benchmarks.plots import noise_curves
+
+        noise_curves([f"{path.resolve().parent.name}/{path.stem}" for path in models], sigmas, accuracy, plot)
 
 
 @data_app.command()

@@ -26,15 +26,15 @@ def evaluate_file(path: Path, split: Split) -> Evaluation:
 
         network = load_model(path / "model.keras" if path.is_dir() else path)
         return evaluate(predict(network, split.images), split.labels)
-    return evaluate(classifier_of_cifar10(path).predict(split.images), split.labels)
-
-
-def classifier_of_cifar10(path: Path, threads: int = 1) -> EdgeModel:
-    """Load a `.tflite` file; raise `ModelError` if it does not take 32x32 images and tell ten classes."""
-    model = EdgeModel(path, threads)
-    if (model.height, model.width, len(model.labels)) != (32, 32, len(CLASSES)):
+    model = EdgeModel(path)
+    if not tells_cifar10(model):
         raise ModelError(
             f"{path}: takes {model.width}x{model.height} pixels and tells {len(model.labels)} classes; "
-            "its accuracy on CIFAR-10 (32x32 pixels, ten classes) cannot be measured"
+            "only models of CIFAR-10 (32x32 pixels, ten classes) can be evaluated on it"
         )
-    return model
+    return evaluate(model.predict(split.images), split.labels)
+
+
+def tells_cifar10(model: EdgeModel) -> bool:
+    """Say whether a model takes images of CIFAR-10's size and tells as many classes."""
+    return (model.height, model.width, len(model.labels)) == (32, 32, len(CLASSES))

@@ -138,10 +138,12 @@ def test_evaluate_agrees_for_run_keras_and_tflite(run: Path, cifar_edge: Command
     assert "on 500 images" in cifar_edge("evaluate", run, "--data", "sample", "--validation").out
 
 
-def test_bench_compares_models(run: Path, cifar_edge: Command) -> None:
+def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command) -> None:
     models = (run / "cnn-float32.tflite", run / "cnn-int8.tflite")
-    outcome = cifar_edge("bench", *models, "--data", "sample", "--noise", "--threads", 2)
+    picture = tmp_path / "noise.png"
+    outcome = cifar_edge("bench", *models, "--data", "sample", "--noise", "--plot", picture, "--threads", 2)
     assert outcome.code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     for expected in ("2 threads", "cnn-float32.tflite", "cnn-int8.tflite", "noise 0.10", "µs", "KB"):
         assert expected in outcome.out
 
@@ -218,6 +220,7 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["classify", "{photos}", "--model", "{int8}", "-o", "nowhere/results.csv"], 1, "No such file or directory"),
         (["evaluate", "broken.keras", "--data", "sample"], 1, "broken.keras: not a Keras model"),
         (["evaluate", "empty", "--data", "sample"], 2, "model.keras: no such model file"),
+        (["bench", "{int8}", "--plot", "noise.png"], 2, "give both"),
         (["bench", "broken.tflite"], 1, "broken.tflite: not a TFLite model"),
         (["data", "fetch", "--url", "no-url"], 1, "no-url is not a URL"),
         (["nonsense"], 2, "No such command"),

@@ -57,7 +57,7 @@ RECIPES = {
     recipe.model: recipe
     for recipe in (
         Recipe("ann", learning_rate=5e-4),
-        Recipe("cnn", epochs=24),
+        Recipe("cnn"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
     )
 }

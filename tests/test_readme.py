@@ -1,0 +1,79 @@
+"""Every command in the README is run, in its order, in one folder, as a user would."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import PHOTOS, ROOT
+
+README = (ROOT / "README.md").read_text()
+
+COPY = "scp cifar_edge-*.whl runs/*/cnn-int8.tflite pi:"
+ELSEWHERE = {
+    "make demo": ".ci/run",
+    "make test": ".ci/run",
+    "make bench": "hours of training; its commands are those of this page",
+    ". .venv/bin/activate": "the tests' own environment",
+    "python3 -m venv edge": "test_package.py",
+    "edge/bin/pip install ./cifar_edge-*.whl": "test_package.py",
+    "pip wheel --no-deps .": "test_package.py",
+    COPY: "needs a Raspberry Pi; here the model is copied into the folder",
+}
+
+# Training on the whole set takes minutes; one epoch of the sample shows that the command is right.
+SHORTER = {"cifar-edge train": " --data sample --epochs 1"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.partition(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def test_every_command_works(tmp_path: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PHOTOS, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    for line in commands():
+        if line == COPY:
+            (exported,) = Path("runs").glob("*/cnn-int8.tflite")
+            shutil.copy(exported, tmp_path)
+        elif line not in ELSEWHERE:
+            command = line.removeprefix("edge/bin/")
+            assert command.startswith("cifar-edge "), f"say in ELSEWHERE who runs {line!r}"
+            shorter = next((options for start, options in SHORTER.items() if command.startswith(start)), "")
+            result = subprocess.run(["bash", "-c", command + shorter], capture_output=True, text=True)
+            assert result.returncode == 0, f"{line}\n{result.stderr}"
+
+
+def test_every_command_of_the_tool_is_shown() -> None:
+    shown = {line.split()[1] for line in commands() if "cifar-edge " in line}
+    assert shown == {"train", "export", "classify", "evaluate", "bench", "data"}
+
+
+def test_the_python_example_works(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = blocks("python")
+    shutil.copy(run / "cnn-int8.tflite", tmp_path)
+    shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "cat.jpg")
+    shutil.copytree(PHOTOS, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    result = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True)
+    assert len(result.stdout.splitlines()) == 28
+
+
+def test_what_is_run_elsewhere_is_in_the_readme_still() -> None:
+    assert set(ELSEWHERE) <= set(commands())
+
+
+def test_every_file_the_readme_links_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
