@@ -18,6 +18,7 @@ from cifar_edge.errors import CifarEdgeError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from cifar_edge.data import Cifar10, Split
+    from cifar_edge.model import EdgeModel
 
 app = typer.Typer(
     help="Train a CNN on CIFAR-10, export it to int8 TFLite, classify folders of photos.",
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fetch CIFAR-10, or see what is there.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+models_app = typer.Typer(help="Look into model files.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "train"}
 """The extra that installs a package which some command needs."""
@@ -80,6 +83,11 @@ Data = Annotated[
         help="CIFAR-10: a folder or .tar.gz in an official layout, or 'sample'.",
         show_default="the cached copy",
     ),
+]
+Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="A class name a line, where the model does not say.")]
+PixelRange = Annotated[
+    str | None,
+    typer.Option(metavar="LOW,HIGH", help="What the model takes for black and white, where it does not say."),
 ]
 
 
@@ -147,34 +155,53 @@ def export(
     run: Annotated[
         Path | None, typer.Argument(help="A run's folder or a .keras file.", show_default="the newest run")
     ] = None,
-    quantize: Annotated[bool, typer.Option("--quantize", help="Write an int8 model beside the float32 one.")] = False,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="float32 and int8; the same as --formats float32,int8.")
+    ] = False,
+    formats: Annotated[
+        str | None, typer.Option(help="Of float32,float16,dynamic,int8,int16x8.", show_default="float32")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Photos for quantization.", show_default="from the training images"),
+    ] = None,
+    calibration_images: Annotated[int, typer.Option(min=1, help="How many of them.")] = 500,
+    seed: Annotated[int, typer.Option(help="Of their choice from the training images.")] = 0,
+    max_drop: Annotated[
+        float, typer.Option(metavar="POINTS", help="Of top-1 on held-out images; a worse file is not written.")
+    ] = 1.0,
+    labels: Labels = None,
+    pixel_range: PixelRange = None,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
-    """Export a trained model to TFLite: float32 and, with --quantize, int8."""
-    from cifar_edge.terminal import results_console, say, table
+    """Export a trained model to TFLite, verified: float32, --quantize for int8 too, or --formats."""
+    from cifar_edge.model import EdgeModel, read_labels
+    from cifar_edge.terminal import print_exports, say
     from cifar_edge.training.run import Run, newest_run
 
+    if quantize and formats:
+        raise UsageError("--quantize stands for --formats float32,int8: give one of them")
     source = run or newest_run(finished=True).folder
     keras_file = Run(source).model if source.is_dir() else source
     _import_keras()
+    from cifar_edge.benchmarks.latency import measure
+    from cifar_edge.export.calibration import from_folder, from_training_set, resized
+    from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
 
+    network = load_source(keras_file, labels and read_labels(labels), _pair(pixel_range) or (0.0, 255.0))
     arrays = _load_or_fetch(data or Run(keras_file.parent).data_source)
-    say(f"exporting {keras_file}")
-    rows = [
-        (
-            file.format,
-            f"{file.path.stat().st_size / 1000:.1f} KB",
-            f"{file.accuracy:.2%}",
-            f"{file.keras_accuracy:.2%}",
-            f"{file.agreement:.2%}",
-            file.path,
-        )
-        for file in export_files(keras_file, arrays, quantize=quantize)
-    ]
-    columns = ("format", "size", "top-1", "Keras top-1", "agreement", "file")
-    table(f"{len(arrays.test.labels):,} test images", columns, rows, results_console())
+    if calibration:
+        images = from_folder(calibration, *network.size, calibration_images)
+    else:
+        images = resized(from_training_set(arrays.train, calibration_images, seed), *network.size)
+    say(f"exporting {keras_file}; labels: {' '.join(network.labels)}")
+    if not network.of_cifar10:
+        say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
+    wanted = ("float32", "int8") if quantize else (formats or "float32").split(",")
+    files = list(export_files(network, arrays, wanted, images, max_drop))
+    print_exports(files, measure([EdgeModel(file.path) for file in files]))
     say("next: cifar-edge classify PHOTOS")
 
 
@@ -191,16 +218,20 @@ def classify(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
     ] = None,
+    labels: Labels = None,
+    pixel_range: PixelRange = None,
     quiet: Quiet = False,
 ) -> None:
     """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
     from cifar_edge.folder import classify_folder
-    from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.model import EdgeModel, newest_export, read_labels
     from cifar_edge.results import in_own_folder, save_csv, write_csv
     from cifar_edge.terminal import messages, photo_progress, print_row, results_console, say, table
 
-    chosen = EdgeModel(model or newest_export())
+    told = labels and read_labels(labels)
+    chosen = EdgeModel(model or newest_export(), labels=told, pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
+    _say_assumed(chosen)
     rows = classify_folder(paths, chosen, workers)
     to_file = output not in (None, "-")
     if to_file:
@@ -258,18 +289,24 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against noise; goes with --noise.")
     ] = None,
+    labels: Labels = None,
+    pixel_range: PixelRange = None,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare models: size, latency (batch 1, in turn) and accuracy on the test images."""
     from cifar_edge.benchmarks.latency import measure
     from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
-    from cifar_edge.model import EdgeModel
+    from cifar_edge.card import read_card
+    from cifar_edge.model import EdgeModel, read_labels
     from cifar_edge.terminal import results_console, table
 
     if plot and not noise:
         raise UsageError("--plot draws what --noise measures: give both")
-    loaded = [EdgeModel(path, threads) for path in models]
+    told = {"labels": labels and read_labels(labels), "pixel_range": _pair(pixel_range)}
+    loaded = [EdgeModel(path, threads, **({} if read_card(path) else told)) for path in models]
+    for model in loaded:
+        _say_assumed(model)
     test = _load_test(data)
     sigmas = (0.0, *(GAUSSIAN_SIGMAS if noise else ()))
     accuracy = accuracy_under_noise(loaded, test, sigmas)
@@ -314,6 +351,39 @@ def info(quiet: Quiet = False) -> None:
         [(copy, _state(copy)) for copy in copies],
         results_console(),
     )
+
+
+@models_app.command()
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite file, anybody's.")],
+    quiet: Quiet = False,
+) -> None:
+    """Print what a model's card says, or what its graph says where there is none."""
+    from cifar_edge.description import describe
+    from cifar_edge.model import EdgeModel
+    from cifar_edge.terminal import results_console, table
+
+    model = EdgeModel(file)
+    table(str(file), ("", ""), describe(model), results_console())
+    _say_assumed(model)
+
+
+def _pair(text: str | None) -> tuple[float, float] | None:
+    """Read "LOW,HIGH"."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--pixel-range {text}: give two numbers, as in 0,1") from None
+    return low, high
+
+
+def _say_assumed(model: EdgeModel) -> None:
+    from cifar_edge.terminal import say
+
+    if model.assumed:
+        say(f"{model.path}: carries no card; assumed {model.assumed} (--labels, --pixel-range)")
 
 
 def _import_keras() -> None:

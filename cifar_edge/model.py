@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.card import read_card
+from cifar_edge.card import Card, read_card
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.native_output import silenced
 
@@ -30,23 +31,35 @@ class EdgeModel:
     Not to be used from several threads at once: make one for each.
 
     Args:
-        path: the file; its card gives the labels, and without a card classes are numbered.
+        path: the file; its card says what the graph does not.
         threads: how many LiteRT may use for one image.
+        labels: class names in the order of the outputs, instead of the card's.
+        pixel_range: what the input takes for black and white, instead of the card's.
 
     Attributes:
         path: where it came from.
         card: the file's card, or None.
+        assumed: what neither card nor arguments said; "" if nothing.
         labels: class names, in the order of the outputs.
+        pixel_range: what the input takes for black and white.
         height: of the input, in pixels.
         width: of the input, in pixels.
-        dtype: of the graph's input: float32, uint8 or int8.
+        dtype: of the graph's input: float32, uint8, int8 or int16.
+        input_quantization: the input's scale and zero point; scale 0 if it is float.
+        output_quantization: the output's.
 
     Raises:
-        UsageError: no such file.
-        ModelError: not a TFLite image classifier.
+        UsageError: no such file, or not as many labels as outputs.
+        ModelError: not a TFLite image classifier, or its card does not describe it.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        labels: Sequence[str] | None = None,
+        pixel_range: tuple[float, float] | None = None,
+    ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise UsageError(f"{path}: no such model file; `cifar-edge export` writes one")
@@ -66,15 +79,22 @@ class EdgeModel:
                 f"{path}: not an image classifier (wants one image (1, height, width, 3) in and one row of "
                 f"scores out, not {[*map(int, shape)]} and {len(other_outputs) + 1} output(s))"
             )
-        self.card = read_card(self.path)
-        self.labels = self.card.labels if self.card else tuple(map(str, range(classes)))
-        if len(self.labels) != classes:
-            raise ModelError(f"{path}: its card has {len(self.labels)} labels for {classes} outputs; export it again")
         self.height, self.width = int(shape[1]), int(shape[2])
         self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
+        self.input_quantization: tuple[float, int] = source["quantization"]
+        self.output_quantization: tuple[float, int] = target["quantization"]
         self._input, self._output = source["index"], target["index"]
-        self._encoding = _encoding(self.dtype, *source["quantization"])
-        self._output_scale, self._output_zero_point = target["quantization"]
+        self.card = read_card(self.path)
+        if self.card:
+            self._check_card(self.card, classes)
+        if labels is not None and len(labels) != classes:
+            raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
+        card, natural = self.card, _natural_range(self.dtype, *self.input_quantization)
+        self.labels = tuple(labels or (card.labels if card else map(str, range(classes))))
+        self.pixel_range = pixel_range or (card.pixel_range if card else natural)
+        guesses = {"numbers for labels": labels, "pixels from {:g} to {:g}".format(*natural): pixel_range}
+        self.assumed = "" if card else " and ".join(guess for guess, told in guesses.items() if told is None)
+        self._encoding = _encoding(self.dtype, *self.input_quantization, *self.pixel_range)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
@@ -92,9 +112,22 @@ class EdgeModel:
             self._interpreter.set_tensor(self._input, self._encoding[image][None])
             self._interpreter.invoke()
             row[:] = self._interpreter.get_tensor(self._output)[0]
-        if self._output_scale:
-            probabilities = (probabilities - self._output_zero_point) * np.float32(self._output_scale)
+        scale, zero_point = self.output_quantization
+        if scale:
+            probabilities = (probabilities - zero_point) * np.float32(scale)
         return probabilities
+
+    def _check_card(self, card: Card, classes: int) -> None:
+        """Raise `ModelError` unless the card says of the graph what the graph says of itself."""
+        if len(card.labels) != classes:
+            reason = f"{len(card.labels)} labels for {classes} outputs"
+        elif (card.height, card.width) != (self.height, self.width):
+            reason = f"{card.width}x{card.height} pixels for a graph of {self.width}x{self.height}"
+        elif (card.input_quantization, card.output_quantization) != (self.input_quantization, self.output_quantization):
+            reason = "another quantization than the graph"
+        else:
+            return
+        raise ModelError(f"{self.path}: its card has {reason}; copy or export the model again")
 
 
 def newest_export(runs: Path = Path("runs")) -> Path:
@@ -107,13 +140,36 @@ def newest_export(runs: Path = Path("runs")) -> Path:
     return exports[-1]
 
 
-def _encoding(dtype: np.dtype[Any], scale: float, zero_point: int) -> NDArray[Any]:
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read class names from a text file, one a line.
+
+    Raises:
+        UsageError: it cannot be read, or a line is empty or there twice.
+    """
+    try:
+        labels = tuple(line.strip() for line in path.read_text().splitlines())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: no text file with a class name a line ({error})") from error
+    if not all(labels) or len(set(labels)) < len(labels):
+        raise UsageError(f"{path}: an empty line or a name that is there twice; give each class a line of its own")
+    return labels
+
+
+def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:
+    """What black and white are if nobody says: 0 and 255, or the ends of what a quantized input can hold."""
+    if not scale:
+        return 0.0, 255.0
+    limits = np.iinfo(dtype)
+    return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
+
+
+def _encoding(dtype: np.dtype[Any], scale: float, zero_point: int, black: float, white: float) -> NDArray[Any]:
     """What each pixel value 0-255 is in the graph's input.
 
     A quantized tensor stands for the real numbers `(q - zero_point) * scale`, so a pixel p enters as
-    `q = p / scale + zero_point`; a float tensor has scale 0 and takes the pixel as it is.
+    `q = p / scale + zero_point`; a float tensor has scale 0 and takes the number as it is.
     """
-    pixels = np.arange(256)
+    pixels = np.linspace(black, white, 256)
     if not scale:
         return pixels.astype(dtype)
     limits = np.iinfo(dtype)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -26,6 +26,10 @@ from cifar_edge.data import CLASSES
 from cifar_edge.folder import find
 from cifar_edge.metrics import Evaluation
 from cifar_edge.results import Row
+
+if TYPE_CHECKING:
+    from cifar_edge.benchmarks.latency import Latency
+    from cifar_edge.export.write import Exported
 
 WIDE = 200  # columns of a table in a pipe, where nobody folds lines
 
@@ -63,6 +67,29 @@ def print_row(row: Row) -> None:
     """Print one photo's result as a line on stdout."""
     verdict = row.error or f"{row.label} {row.confidence:.0%}"
     print(f"{verdict:<16} {row.path}")
+
+
+def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> None:
+    """Print a line for each exported file."""
+    rows = [
+        (
+            file.format,
+            f"{file.path.stat().st_size / 1000:.1f} KB",
+            file.operations,
+            "-" if file.accuracy is None else f"{file.accuracy:.2%} of {file.test_images:,}",
+            f"{file.from_keras.difference:.2g}",
+            f"{file.from_keras.agreement:.2%} of {file.from_keras.images:,}",
+            f"{latency.median:.1f} µs",
+            file.path,
+        )
+        for file, latency in zip(files, latencies, strict=True)
+    ]
+    columns = ("format", "size", "operations", "top-1", "largest difference", "agreement", "latency here", "file")
+    table("top-1 on test images; difference and agreement with Keras", columns, rows, results_console())
+    for file in files:
+        if file.signal_to_noise:
+            worst = sorted(file.signal_to_noise.items(), key=lambda layer: layer[1])[:3]
+            say(f"{file.format} disturbs most: " + ", ".join(f"{name} ({value:.0f} dB)" for name, value in worst))
 
 
 def print_evaluation(result: Evaluation) -> None:

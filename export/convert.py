@@ -1,8 +1,8 @@
-"""Convert a Keras classifier to a float32 or a fully integer `.tflite` model."""
+"""Convert a Keras image classifier to `.tflite`, in any of five formats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,71 +11,112 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cifar_edge.errors import ExportError
+from cifar_edge.graph import operations
 from cifar_edge.native_output import silenced
 
-INTEGERS = (np.int8, np.uint8, np.int16, np.int32, np.int64, np.bool_)
+
+def _float32(converter: Any) -> None:
+    pass
 
 
-def to_float32(model: keras.Model) -> bytes:
-    """Convert to float32: takes pixels 0-255 (1, H, W, 3), gives probabilities (1, classes)."""
-    return _convert(_converter(model))
+def _float16(converter: Any) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
 
 
-def to_int8(model: keras.Model, calibration: NDArray[np.uint8]) -> bytes:
-    """Convert to integers only: uint8 pixels in, uint8 probabilities out, int8 weights per channel.
+def _dynamic(converter: Any) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def _int8(converter: Any) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+
+
+def _int16x8(converter: Any) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int16
+
+
+FORMATS: dict[str, Callable[[Any], None]] = {
+    "float32": _float32,
+    "float16": _float16,
+    "dynamic": _dynamic,
+    "int8": _int8,
+    "int16x8": _int16x8,
+}
+"""What each format asks of TensorFlow's converter:
+
+float32: as trained.
+float16: weights of half the size; computes in float32.
+dynamic: int8 weights, float activations that are quantized on the fly.
+int8: integers only, uint8 pixels in and uint8 probabilities out, weights quantized per channel.
+int16x8: integers only, int16 activations and int8 weights.
+"""
+
+CALIBRATED = ("int8", "int16x8")
+"""The formats that hold integers only; their activations' ranges come from calibration images."""
+
+
+def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> bytes:
+    """Convert a model that takes raw pixels; its scaling becomes the input's quantization.
 
     Post-training quantization after Jacob et al., *Quantization and Training of Neural Networks for
     Efficient Integer-Arithmetic-Only Inference*, 2018.
 
     Args:
-        model: takes raw pixels; its scaling becomes the input's quantization.
-        calibration: training images, uint8, (N, H, W, 3); they give the activations' ranges.
+        model: pixels 0-255, (N, H, W, 3) -> scores (N, classes).
+        name: one of `FORMATS`.
+        calibration: uint8, (N, H, W, 3), images as the model will meet them; used by `CALIBRATED` only.
 
     Returns:
-        The `.tflite` file's content.
+        The `.tflite` file's content; the same for the same model, images and versions.
 
     Raises:
         ExportError: an operation has no integer form, or the conversion failed.
     """
-
-    def images() -> Iterator[list[NDArray[np.float32]]]:
-        for image in calibration:
-            yield [image[None].astype(np.float32)]
-
-    converter = _converter(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = images
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8
-    content = _convert(converter)
-    floats = float_tensors(content)
-    if floats:
-        raise ExportError(f"{model.name}: cannot be int8 throughout; float remains at {', '.join(floats)}")
-    return content
-
-
-def float_tensors(content: bytes) -> list[str]:
-    """Name the tensors of a `.tflite` model that are not integers."""
-    with silenced():
-        details = tf.lite.Interpreter(model_content=content).get_tensor_details()
-    return [tensor["name"] for tensor in details if tensor["dtype"] not in INTEGERS]
-
-
-def _converter(model: keras.Model) -> Any:
-    # With the batch fixed at one, flattening is a constant reshape and not five operations on shapes.
-    image = keras.Input(batch_shape=(1, *model.input_shape[1:]))
-    return tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, model(image)))
-
-
-def _convert(converter: Any) -> bytes:
+    converter = calibrated_converter(model, name, calibration)
     try:
         with silenced():
             content: bytes = converter.convert()
     except Exception as error:  # the converter passes on whatever its C++ part raised
-        raise ExportError(f"TensorFlow cannot convert this model: {_first_line(error)}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"{model.name}: TensorFlow cannot convert it to {name}: {reason}") from error
+    if name in CALIBRATED:
+        check_integers_only(content, name)
     return content
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def check_integers_only(content: bytes, name: str) -> None:
+    """Walk the graph; raise `ExportError` naming the operations that read or write floats, if any."""
+    floats = [
+        f"{operation.name} ({operation.outputs[0].name})"
+        for operation in operations(content)
+        if any(tensor.type.startswith("float") for tensor in (*operation.inputs, *operation.outputs))
+    ]
+    if floats:
+        raise ExportError(f"not {name} throughout: float remains in {', '.join(floats)}")
+
+
+def calibrated_converter(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> Any:
+    """Return a converter of `model` for one image at a time, set to a format; arguments as in `convert`."""
+    # Batch one makes flattening a constant reshape and not five operations on shapes; names of its
+    # own keep Keras from numbering them, which would make every file different.
+    pixels = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="pixels")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, model(pixels), name="classifier"))
+    FORMATS[name](converter)
+    if name in CALIBRATED:
+        # A black and a white pixel make the input's range 0-255, so that a photo's bytes are the
+        # quantized input and none is clipped, however dark the calibration images are.
+        images = calibration.copy()
+        images[0, 0, :2] = [[0], [255]]
+        converter.representative_dataset = lambda: as_inputs(images)
+    return converter
+
+
+def as_inputs(images: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float32]]]:
+    """Yield images one by one as the converter's tools want them."""
+    for image in images:
+        yield [image[None].astype(np.float32)]

@@ -68,11 +68,12 @@ def full() -> Path:
 @pytest.fixture(scope="session")
 def run(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the CNN on the sample, with its float32 and int8 exports beside it."""
+    from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export
     from cifar_edge.training.loop import train
     from cifar_edge.training.recipe import recipe_for
 
     folder = tmp_path_factory.mktemp("runs") / "cnn"
     train(recipe_for("cnn", epochs=3), sample, folder)
-    list(export(folder / "model.keras", sample, quantize=True))
+    list(export(load_source(folder / "model.keras"), sample, ("float32", "int8")))
     return folder

@@ -32,8 +32,31 @@ def process(*arguments: object, **options: object) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload, no-any-return]
 
 
-COMMANDS = ("", "train", "export", "classify", "evaluate", "bench", "data", "data fetch", "data info")
-DEVICE_SIDE = ("images", "model", "folder", "results", "cli", "terminal", "evaluation", "benchmarks.latency", "data")
+COMMANDS = (
+    "",
+    "train",
+    "export",
+    "classify",
+    "evaluate",
+    "bench",
+    "data",
+    "data fetch",
+    "data info",
+    "models",
+    "models show",
+)
+DEVICE_SIDE = (
+    "images",
+    "model",
+    "folder",
+    "results",
+    "cli",
+    "terminal",
+    "evaluation",
+    "benchmarks.latency",
+    "data",
+    "description",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

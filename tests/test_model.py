@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 
 import keras
@@ -9,10 +8,9 @@ import numpy as np
 import pytest
 
 from cifar_edge import EdgeModel
-from cifar_edge.card import read_card
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError
-from cifar_edge.export.convert import to_float32, to_int8
+from cifar_edge.export.convert import convert
 from cifar_edge.model import newest_export
 
 
@@ -38,7 +36,7 @@ def test_labels_size_and_classes_come_from_the_file(run: Path) -> None:
 
 def test_a_model_without_a_card_and_of_another_size_works(foreign: keras.Model, tmp_path: Path) -> None:
     images = np.concatenate([brightest(third) for third in (0, 1, 2)])
-    for name, content in (("float", to_float32(foreign)), ("int8", to_int8(foreign, images))):
+    for name, content in ((name, convert(foreign, name, images)) for name in ("float32", "int8")):
         (tmp_path / name).write_bytes(content)
         model = EdgeModel(tmp_path / name)
         assert model.card is None
@@ -77,25 +75,6 @@ def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match=r"vector\.tflite: not an image classifier"):
         EdgeModel(tmp_path / "vector.tflite")
-
-
-def test_a_card_that_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
-    content = (run / "cnn-float32.tflite").read_bytes()
-    card = read_card(run / "cnn-float32.tflite")
-    graph = content[: content.index(b"PK\x03\x04", len(content) - 4096)]
-    path = tmp_path / "nine.tflite"
-    path.write_bytes(graph)
-    assert EdgeModel(path).card is None
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.txt", "\n".join(CLASSES[:9]))
-        archive.writestr("card.json", zipfile.ZipFile(run / "cnn-float32.tflite").read("card.json"))
-    with pytest.raises(ModelError, match="9 labels for 10 outputs"):
-        EdgeModel(path)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("labels.txt", "cat")
-    with pytest.raises(ModelError, match="its card is damaged"):
-        read_card(path)
-    assert card is not None
 
 
 def test_the_newest_export_is_found(run: Path, tmp_path: Path) -> None:

@@ -16,19 +16,39 @@ from cifar_edge.training.networks import INPUT_SHAPE
 SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
 
 
-def load_model(path: Path) -> Any:
-    """Load a CIFAR-10 classifier from a `.keras` file, without running code that it may carry.
+def load_network(path: Path) -> Any:
+    """Load an image classifier from a `.keras` or `.h5` file, without running code that it may carry.
 
     Raises:
         UsageError: no such file.
-        ModelError: it cannot be loaded, or is no classifier of 32x32 images into ten classes.
+        ModelError: it cannot be loaded, or does not map (N, height, width, 3) to (N, classes).
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises anything for a damaged file
-        raise ModelError(f"{path}: not a Keras model that can be loaded here; train or copy it again") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path}: not a Keras model that can be loaded here ({reason}); train or copy it again"
+        ) from error
+    match getattr(model, "input_shape", None), getattr(model, "output_shape", None):
+        case (_, int(), int(), 3), (_, int()):
+            return model
+        case source, target:
+            raise ModelError(
+                f"{path}: maps {source} to {target}, but an image classifier maps (None, height, width, 3) "
+                "to (None, classes)"
+            )
+
+
+def load_model(path: Path) -> Any:
+    """Load a CIFAR-10 classifier from a `.keras` file; as `load_network` otherwise.
+
+    Raises:
+        ModelError: it is no classifier of 32x32 images into ten classes.
+    """
+    model = load_network(path)
     shapes = (model.input_shape, model.output_shape)
     if shapes != SHAPES:
         raise ModelError(
@@ -37,6 +57,6 @@ def load_model(path: Path) -> Any:
     return model
 
 
-def predict(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities, float32 (N, classes), that a Keras model gives uint8 images (N, H, W, 3)."""
+def predict(model: Any, images: NDArray[np.uint8 | np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities, float32 (N, classes), that a Keras model gives images (N, H, W, 3)."""
     return np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)

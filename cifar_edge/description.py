@@ -1,0 +1,37 @@
+"""What is known of a model, as text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from cifar_edge.graph import operations, parameters
+from cifar_edge.model import EdgeModel
+
+
+def describe(model: EdgeModel) -> list[tuple[str, str]]:
+    """List what a model's graph says, then what its card says, as pairs of a name and a text."""
+    content = model.path.read_bytes()
+    graph = operations(content)
+    kinds = dict.fromkeys(operation.name for operation in graph)
+    facts = {
+        "input": f"{model.width}x{model.height} pixels, {model.dtype}{_quantized(model.input_quantization)}",
+        "output": f"{len(model.labels)} classes{_quantized(model.output_quantization)}",
+        "operations": f"{len(graph)} ({', '.join(kinds)})",
+        "parameters": f"{parameters(content):,}",
+        "file": f"{len(content):,} bytes",
+    }
+    if model.card is None:
+        return [*facts.items(), ("card", "none")]
+    card = asdict(model.card) | {
+        "labels": " ".join(model.labels),
+        "pixel_range": "{:g} to {:g}".format(*model.pixel_range),
+        "versions": ", ".join(f"{name} {number}" for name, number in model.card.versions.items()),
+        "accuracy": "not measured" if model.card.accuracy is None else f"{model.card.accuracy:.2%}",
+    }
+    shown_above = ("height", "width", "input_quantization", "output_quantization")
+    return [*facts.items(), *((name, str(value)) for name, value in card.items() if name not in shown_above)]
+
+
+def _quantized(quantization: tuple[float, int]) -> str:
+    scale, zero_point = quantization
+    return f", scale {scale:g}, zero point {zero_point}" if scale else ""

@@ -1,0 +1,76 @@
+"""What a `.tflite` file's graph says of itself: its operations and their tensors, read without running it.
+
+Source: the TFLite schema (`schema.fbs`), as LiteRT ships it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+_OPERATIONS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+_TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor: its name, shape, and type as the schema calls it ("int8", "float32", ...)."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation ("CONV_2D", ...) with what it reads and writes."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def operations(content: bytes) -> list[Operation]:
+    """List the operations of a `.tflite` model in the order they run.
+
+    Args:
+        content: the file's bytes; an appended card does not matter.
+    """
+    model, tensors = _read(content)
+    return [
+        Operation(
+            _operation_name(model.operatorCodes[operator.opcodeIndex]),
+            # An index of -1 stands for an optional tensor that is not there.
+            tuple(tensors[index] for index in operator.inputs if index >= 0),
+            tuple(tensors[index] for index in operator.outputs),
+        )
+        for operator in model.subgraphs[0].operators
+    ]
+
+
+def parameters(content: bytes) -> int:
+    """Count the numbers that a `.tflite` model stores: weights, biases, and the few that set up operations."""
+    model, tensors = _read(content)
+    stored = [model.buffers[tensor.buffer].data is not None for tensor in model.subgraphs[0].tensors]
+    return sum(math.prod(tensor.shape) for tensor, constant in zip(tensors, stored, strict=True) if constant)
+
+
+def _read(content: bytes) -> tuple[Any, list[Tensor]]:
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    return model, [
+        Tensor(tensor.name.decode(), tuple(map(int, _or_empty(tensor.shape))), _TYPES[tensor.type])
+        for tensor in model.subgraphs[0].tensors
+    ]
+
+
+def _operation_name(code: Any) -> str:
+    # Codes above 127 stand in the newer of two fields.
+    name = _OPERATIONS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return code.customCode.decode() if name == "CUSTOM" else name
+
+
+def _or_empty(array: Any) -> Any:
+    return () if array is None else array

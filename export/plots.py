@@ -1,0 +1,52 @@
+"""What quantization did, in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cifar_edge.files import atomic
+
+MOST_NAMES = 20  # classes that fit on an axis by name
+
+
+def quantization_picture(
+    decibels: dict[str, float],
+    by_float32: NDArray[np.float32],
+    by_int8: NDArray[np.float32],
+    labels: Sequence[str],
+    path: Path,
+) -> None:
+    """Draw each layer's signal to noise, and which classes int8 and float32 give the same images, as a PNG.
+
+    Args:
+        decibels: signal to quantization noise of each layer, in the order they run.
+        by_float32: probabilities, (N, classes).
+        by_int8: those of the same images.
+        labels: class names, in the order of the outputs.
+        path: of the picture.
+    """
+    figure = Figure(figsize=(14, 6), layout="constrained")
+    noise, confusion = figure.subplots(1, 2)
+    noise.barh(list(decibels), list(decibels.values()))
+    noise.invert_yaxis()
+    noise.set_xlabel("signal to quantization noise of the layer's output, dB")
+
+    counts = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(counts, (by_float32.argmax(axis=1), by_int8.argmax(axis=1)), 1)
+    changed = counts - np.diag(counts.diagonal())
+    confusion.imshow(changed, cmap="Oranges")
+    if len(labels) <= MOST_NAMES:
+        for row, column in np.ndindex(counts.shape):
+            confusion.text(column, row, str(counts[row, column]), ha="center", va="center")
+        confusion.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+        confusion.set_yticks(range(len(labels)), labels)
+    confusion.set_xlabel("int8 says")
+    confusion.set_ylabel("float32 says")
+    confusion.set_title(f"{changed.sum():,} of {counts.sum():,} images change class")
+    with atomic(path) as partial:
+        figure.savefig(partial, dpi=100)

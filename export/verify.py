@@ -1,0 +1,100 @@
+"""What a converted model does differently from the network it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from cifar_edge.errors import ExportError
+from cifar_edge.export.convert import as_inputs, calibrated_converter
+from cifar_edge.native_output import silenced
+
+MOST_DIFFERENT = 1e-3
+LEAST_AGREEMENT = 0.999
+MOVED = 100.0  # dB; what is above are layers that only move numbers
+WORST = 3  # layers that a message names
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models' probabilities for the same images.
+
+    Attributes:
+        images: how many.
+        difference: the largest between two probabilities, 0-1.
+        agreement: share of the images on which both choose the same class, 0-1.
+    """
+
+    images: int
+    difference: float
+    agreement: float
+
+
+def compare(one: NDArray[np.float32], other: NDArray[np.float32]) -> Comparison:
+    """Compare probabilities, (N, classes) each."""
+    same = one.argmax(axis=1) == other.argmax(axis=1)
+    return Comparison(len(one), float(np.abs(one - other).max()), float(same.mean()))
+
+
+def check_float32(file: Path, comparison: Comparison) -> None:
+    """Raise `ExportError` unless a float32 model does what Keras did, rounding apart."""
+    if comparison.difference > MOST_DIFFERENT or comparison.agreement < LEAST_AGREEMENT:
+        raise ExportError(
+            f"{file}: float32 TFLite is not what Keras computes: probabilities differ by up to "
+            f"{comparison.difference:.2g} and {comparison.agreement:.2%} of {comparison.images:,} classes agree; "
+            "report it with the model"
+        )
+
+
+def signal_to_noise(model: keras.Model, calibration: NDArray[np.uint8], images: NDArray[np.uint8]) -> dict[str, float]:
+    """Measure how much quantization to int8 disturbs each layer, by TensorFlow's quantization debugger.
+
+    Args:
+        model: pixels 0-255 -> probabilities.
+        calibration: uint8, (N, H, W, 3), what gives the ranges.
+        images: uint8, (N, H, W, 3), what to measure on.
+
+    Returns:
+        Signal to quantization noise, in dB, of each layer's output, in the order they run.
+    """
+    options = tf.lite.experimental.QuantizationDebugOptions(layer_direct_compare_metrics={"signal": _signal})
+    with silenced():
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=calibrated_converter(model, "int8", calibration),
+            debug_dataset=lambda: as_inputs(images),
+            debug_options=options,
+        )
+        debugger.run()
+    figures = {_layer_name(tensor): figures for tensor, figures in debugger.layer_statistics.items()}
+    decibels = {
+        name: float(10 * np.log10(layer["signal"] / max(layer["mean_squared_error"], 1e-30)))
+        for name, layer in figures.items()
+        if layer["signal"] > 0
+    }
+    return {name: value for name, value in decibels.items() if value < MOVED}
+
+
+def worst_layers(decibels: dict[str, float]) -> Sequence[str]:
+    """Name the layers that quantization disturbs most, the worst first."""
+    return sorted(decibels, key=lambda name: decibels[name])[:WORST]
+
+
+def _signal(_: Any, integers: Any, scale: float, zero_point: int) -> float:
+    # The float tensor that the debugger hands over as well is not to be used: by the time it is read,
+    # its memory may hold a later one.
+    return float((((integers.astype(np.float64) - zero_point) * scale) ** 2).mean())
+
+
+def _layer_name(tensor: str) -> str:
+    """Shorten "NumericVerify/classifier/cnn/conv2d/Relu;...:24" to "conv2d/Relu"."""
+    if "StatefulPartitionedCall" in tensor:  # the converter's name for what the graph returns
+        return "output"
+    first = tensor.removeprefix("NumericVerify/").partition(";")[0].partition(":")[0]
+    return "/".join(first.rstrip("0123456789").split("/")[-2:])
