@@ -170,13 +170,13 @@ def export(
     max_drop: Annotated[
         float, typer.Option(metavar="POINTS", help="Of top-1 on held-out images; a worse file is not written.")
     ] = 1.0,
-    labels: Labels = None,
+    label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
     """Export a trained model to TFLite, verified: float32, --quantize for int8 too, or --formats."""
-    from cifar_edge.model import EdgeModel, read_labels
+    from cifar_edge.model import EdgeModel
     from cifar_edge.terminal import print_exports, say
     from cifar_edge.training.run import Run, newest_run
 
@@ -190,7 +190,7 @@ def export(
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
 
-    network = load_source(keras_file, labels and read_labels(labels), _pair(pixel_range) or (0.0, 255.0))
+    network = load_source(keras_file, _labels(label_file), _pair(pixel_range) or (0.0, 255.0))
     arrays = _load_or_fetch(data or Run(keras_file.parent).data_source)
     if calibration:
         images = from_folder(calibration, *network.size, calibration_images)
@@ -218,18 +218,17 @@ def classify(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
     ] = None,
-    labels: Labels = None,
+    label_file: Labels = None,
     pixel_range: PixelRange = None,
     quiet: Quiet = False,
 ) -> None:
     """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
     from cifar_edge.folder import classify_folder
-    from cifar_edge.model import EdgeModel, newest_export, read_labels
+    from cifar_edge.model import EdgeModel, newest_export
     from cifar_edge.results import in_own_folder, save_csv, write_csv
     from cifar_edge.terminal import messages, photo_progress, print_row, results_console, say, table
 
-    told = labels and read_labels(labels)
-    chosen = EdgeModel(model or newest_export(), labels=told, pixel_range=_pair(pixel_range))
+    chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_assumed(chosen)
     rows = classify_folder(paths, chosen, workers)
@@ -289,7 +288,7 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against noise; goes with --noise.")
     ] = None,
-    labels: Labels = None,
+    label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
     quiet: Quiet = False,
@@ -298,13 +297,13 @@ def bench(
     from cifar_edge.benchmarks.latency import measure
     from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
     from cifar_edge.card import read_card
-    from cifar_edge.model import EdgeModel, read_labels
+    from cifar_edge.model import EdgeModel
     from cifar_edge.terminal import results_console, table
 
     if plot and not noise:
         raise UsageError("--plot draws what --noise measures: give both")
-    told = {"labels": labels and read_labels(labels), "pixel_range": _pair(pixel_range)}
-    loaded = [EdgeModel(path, threads, **({} if read_card(path) else told)) for path in models]
+    told = _labels(label_file), _pair(pixel_range)
+    loaded = [EdgeModel(path, threads, *((None, None) if read_card(path) else told)) for path in models]
     for model in loaded:
         _say_assumed(model)
     test = _load_test(data)
@@ -366,6 +365,12 @@ def show(
     model = EdgeModel(file)
     table(str(file), ("", ""), describe(model), results_console())
     _say_assumed(model)
+
+
+def _labels(file: Path | None) -> tuple[str, ...] | None:
+    from cifar_edge.model import read_labels
+
+    return None if file is None else read_labels(file)
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:

@@ -69,7 +69,7 @@ def _read(content: bytes) -> tuple[Any, list[Tensor]]:
 def _operation_name(code: Any) -> str:
     # Codes above 127 stand in the newer of two fields.
     name = _OPERATIONS[max(code.builtinCode, code.deprecatedBuiltinCode)]
-    return code.customCode.decode() if name == "CUSTOM" else name
+    return str(code.customCode, "utf-8") if name == "CUSTOM" else name
 
 
 def _or_empty(array: Any) -> Any:

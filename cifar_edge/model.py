@@ -94,7 +94,7 @@ class EdgeModel:
         self.pixel_range = pixel_range or (card.pixel_range if card else natural)
         guesses = {"numbers for labels": labels, "pixels from {:g} to {:g}".format(*natural): pixel_range}
         self.assumed = "" if card else " and ".join(guess for guess, told in guesses.items() if told is None)
-        self._encoding = _encoding(self.dtype, *self.input_quantization, *self.pixel_range)
+        self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
@@ -156,20 +156,21 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:
-    """What black and white are if nobody says: 0 and 255, or the ends of what a quantized input can hold."""
-    if not scale:
+    """What black and white are if nobody says: 0 and 255, or the ends of what an 8-bit input can hold."""
+    if not scale or dtype.itemsize > 1:
         return 0.0, 255.0
     limits = np.iinfo(dtype)
     return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
 
 
-def _encoding(dtype: np.dtype[Any], scale: float, zero_point: int, black: float, white: float) -> NDArray[Any]:
+def _encoding(dtype: np.dtype[Any], quantization: tuple[float, int], pixel_range: tuple[float, float]) -> NDArray[Any]:
     """What each pixel value 0-255 is in the graph's input.
 
     A quantized tensor stands for the real numbers `(q - zero_point) * scale`, so a pixel p enters as
     `q = p / scale + zero_point`; a float tensor has scale 0 and takes the number as it is.
     """
-    pixels = np.linspace(black, white, 256)
+    scale, zero_point = quantization
+    pixels = np.linspace(*pixel_range, 256)
     if not scale:
         return pixels.astype(dtype)
     limits = np.iinfo(dtype)

@@ -80,11 +80,22 @@ def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> No
             f"{file.from_keras.difference:.2g}",
             f"{file.from_keras.agreement:.2%} of {file.from_keras.images:,}",
             f"{latency.median:.1f} µs",
+            f"{latency.median / latencies[0].median:.2f}",
             file.path,
         )
         for file, latency in zip(files, latencies, strict=True)
     ]
-    columns = ("format", "size", "operations", "top-1", "largest difference", "agreement", "latency here", "file")
+    columns = (
+        "format",
+        "size",
+        "operations",
+        "top-1",
+        "largest difference",
+        "agreement",
+        "latency here",
+        f"to {files[0].format}",
+        "file",
+    )
     table("top-1 on test images; difference and agreement with Keras", columns, rows, results_console())
     for file in files:
         if file.signal_to_noise:

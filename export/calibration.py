@@ -35,7 +35,8 @@ def from_training_set(train: Split, number: int = NUMBER, seed: int = 0) -> NDAr
     random = np.random.default_rng(seed)
     each = -(-number // len(classes))
     chosen = [random.permutation(np.flatnonzero(learned.labels == label))[:each] for label in classes]
-    return learned.images[np.concatenate(chosen)]
+    images: NDArray[np.uint8] = learned.images[np.concatenate(chosen)]
+    return images
 
 
 def from_folder(folder: Path, height: int, width: int, number: int) -> NDArray[np.uint8]:
@@ -66,9 +67,3 @@ def resized(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     if images.shape[1:3] == (height, width):
         return images
     return np.stack([np.asarray(Image.fromarray(image).resize((width, height))) for image in images])
-
-
-def noisy(images: NDArray[np.uint8], sigma: float, seed: int = 0) -> NDArray[np.uint8]:
-    """Add gaussian noise of standard deviation `sigma`, for pixels 0-1, to images."""
-    noise = np.random.default_rng(seed).normal(0, 255 * sigma, images.shape)
-    return np.clip(images + noise, 0, 255).astype(np.uint8)

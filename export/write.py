@@ -101,14 +101,14 @@ def export(
     network = source.classifier()
     by_keras = predict(network, exam.images)
     float32 = convert(network, "float32", calibration)
-    by_float32 = _load(float32).predict(exam.images)
+    by_float32 = load_graph(float32).predict(exam.images)
     check_float32(source.file, compare(by_float32, by_keras))
 
     files = []
     for name in formats:
         path = source.file.with_name(f"{network.name}-{name}.tflite")
         graph = float32 if name == "float32" else convert(network, name, calibration)
-        model = _load(graph)
+        model = load_graph(graph)
         images = exam.images[: VERIFIED if name in SLOW else None]
         answers = model.predict(images)
         layers = {}
@@ -169,12 +169,13 @@ def _exam(source: Source, data: Cifar10) -> _Exam:
     return _Exam(images, source.relabelled(held_out).labels, source.relabelled(data.test))
 
 
-def _load(graph: bytes) -> EdgeModel:
+def load_graph(graph: bytes) -> EdgeModel:
+    """Return a converted model, without its card, ready to be tried."""
     # LiteRT maps the file into memory and keeps it, whatever becomes of its name.
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
         file.write(graph)
         file.flush()
-        return EdgeModel(file.name)
+        return EdgeModel(file.name, pixel_range=(0.0, 255.0))
 
 
 def _accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:

@@ -12,7 +12,7 @@ from cifar_edge.card import read_card
 from cifar_edge.data import CLASSES, Cifar10
 from cifar_edge.errors import ModelError
 
-from .conftest import Outcome
+from .conftest import PHOTOS, Outcome
 
 
 @pytest.fixture
@@ -99,8 +99,6 @@ def test_models_show(int8: Path, tmp_path: Path, cifar_edge: Callable[..., Outco
 def test_a_foreign_model_is_told_what_its_file_does_not_say(
     run: Path, tmp_path: Path, cifar_edge: Callable[..., Outcome]
 ) -> None:
-    from .conftest import PHOTOS
-
     foreign, names = tmp_path / "foreign.tflite", tmp_path / "labels.txt"
     foreign.write_bytes(without_card(run / "cnn-float32.tflite"))
     names.write_text("\n".join(CLASSES))
