@@ -84,7 +84,9 @@ Data = Annotated[
         show_default="the cached copy",
     ),
 ]
-Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="A class name a line, where the model does not say.")]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", metavar="FILE", help="A class name a line, where the model does not say.")
+]
 PixelRange = Annotated[
     str | None,
     typer.Option(metavar="LOW,HIGH", help="What the model takes for black and white, where it does not say."),
