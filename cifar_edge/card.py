@@ -6,6 +6,7 @@ The card is a zip archive appended to the flatbuffer, as TFLite metadata carries
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from dataclasses import asdict, dataclass
@@ -49,7 +50,7 @@ class Card:
 
 
 def read_card(model: Path) -> Card | None:
-    """Read the card of a `.tflite` file; None if it carries none.
+    """Read the card of a `.tflite` file; None if it carries none, or other metadata only.
 
     Raises:
         ModelError: there is one, but it is damaged.
@@ -58,7 +59,11 @@ def read_card(model: Path) -> Card | None:
         return None
     try:
         with zipfile.ZipFile(model) as archive:
+            if "card.json" not in archive.namelist():
+                return None
             labels = archive.read("labels.txt").decode().splitlines()
-            return Card(labels=tuple(labels), **json.loads(archive.read("card.json")))
+            fields = json.loads(archive.read("card.json"))
+            known = {field.name for field in dataclasses.fields(Card)}  # a later version may add to them
+            return Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known})
     except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{model}: its card is damaged ({error}); copy or export the model again") from error
