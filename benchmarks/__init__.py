@@ -1,1 +1,1 @@
-"""Latency and accuracy of `.tflite` models, on clean and on noisy images; needs only the base install."""
+"""Latency and accuracy of `.tflite` models, clean and noisy; only `plots` needs more than the base install."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cifar_edge import images
     from cifar_edge.data import load_cifar10
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel
 
-__all__ = ["EdgeModel", "classify_folder", "images", "load_cifar10"]
+__all__ = ["EdgeModel", "classify_folder", "load_cifar10"]
 __version__ = "0.1.0"
 
 _HOME = {"EdgeModel": "model", "classify_folder": "folder", "load_cifar10": "data"}

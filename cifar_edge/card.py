@@ -6,6 +6,7 @@ The card is a zip archive appended to the flatbuffer, as TFLite metadata carries
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -41,7 +42,7 @@ class Card:
         test_sha256: digest of that test split, or None.
         run: name of the training run it came from.
         versions: of what converted it.
-        licence: of the model.
+        licence: of the model, or None if it is not known.
         graph_sha256: digest of the file without the card.
     """
 
@@ -58,7 +59,7 @@ class Card:
     test_sha256: str | None
     run: str
     versions: dict[str, str]
-    licence: str
+    licence: str | None
     graph_sha256: str
 
     def append_to(self, model: Path) -> None:
@@ -76,7 +77,7 @@ def graph_digest(graph: bytes) -> str:
 
 
 def read_card(model: Path) -> Card | None:
-    """Read the card of a `.tflite` file; None if it carries none.
+    """Read the card of a `.tflite` file; None if it carries none, or other metadata only.
 
     Raises:
         ModelError: there is one, but it is damaged or describes another graph.
@@ -89,8 +90,9 @@ def read_card(model: Path) -> Card | None:
             labels = archive.read("labels.txt").decode().splitlines()
             fields = json.loads(archive.read("card.json"))
             start = min(entry.header_offset for entry in archive.infolist())
-        pairs = ("pixel_range", "input_quantization", "output_quantization")
-        card = Card(labels=tuple(labels), **fields | {name: tuple(fields[name]) for name in pairs})
+        known = {field.name for field in dataclasses.fields(Card)}  # a later version may add to them
+        pairs = {name: tuple(fields[name]) for name in ("pixel_range", "input_quantization", "output_quantization")}
+        card = Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
     except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{model}: its card is damaged ({error}); copy or export the model again") from error
     if graph_digest(content[:start]) != card.graph_sha256:

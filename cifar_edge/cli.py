@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
@@ -9,9 +10,10 @@ import warnings
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from cifar_edge import __version__
 from cifar_edge.errors import CifarEdgeError, Interrupted, UsageError
@@ -20,7 +22,20 @@ if TYPE_CHECKING:
     from cifar_edge.data import Cifar10, Split
     from cifar_edge.model import EdgeModel
 
+
+class _Commands(typer.core.TyperGroup):
+    """Makes Ctrl-C an error like others; commands that know more to say about it do so themselves."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; nothing is left half-written, run the same command again") from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train a CNN on CIFAR-10, export it to int8 TFLite, classify folders of photos.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
@@ -34,6 +49,8 @@ app.add_typer(models_app, name="models")
 EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "train"}
 """The extra that installs a package which some command needs."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main() -> None:
     """Run the command line; every expected error is one line on stderr and an exit code."""
@@ -45,11 +62,15 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
+        if package == os.environ.get("KERAS_BACKEND"):
+            _fail(f"KERAS_BACKEND is {package}, which is not installed: install it or unset KERAS_BACKEND", 2)
         if package not in EXTRAS:
             raise
-        _fail(f"this needs {package}: run `pip install 'cifar-edge[{EXTRAS[package]}]'`", 1)
+        extra = EXTRAS[package]
+        _fail(f"this needs {package}: install the extra `{extra}`, in a clone by `pip install '.[{extra}]'`", 1)
     except OSError as error:
-        _fail(f"{error.filename or 'cifar-edge'}: {error.strerror or error}", 1)
+        hint = "; make room and run it again" if error.errno in FULL else ""
+        _fail(f"{error.filename or 'cifar-edge'}: {error.strerror or error}{hint}", 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -141,6 +162,7 @@ def train(
     else:
         recipe = recipe_for(model or "cnn", **changes)
         folder = run or RUNS / f"{recipe.model}-{datetime.now():%Y%m%d-%H%M%S}"
+        Run(folder).check_unused()  # before data is fetched for nothing
     _import_keras()
     from cifar_edge.training import loop
 
@@ -186,6 +208,9 @@ def export(
         raise UsageError("--quantize stands for --formats float32,int8: give one of them")
     source = run or newest_run(finished=True).folder
     keras_file = Run(source).model if source.is_dir() else source
+    if not keras_file.exists():
+        raise UsageError(f"{keras_file}: no such model file; `cifar-edge train` makes one")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
     _import_keras()
     from cifar_edge.benchmarks.latency import measure
     from cifar_edge.export.calibration import from_folder, from_training_set, resized
@@ -236,13 +261,15 @@ def classify(
     rows = classify_folder(paths, chosen, workers)
     to_file = output not in (None, "-")
     if to_file:
+        if Path(str(output)).resolve() in (path.resolve() for path in (chosen.path, *paths)):
+            raise UsageError(f"{output}: is what is read; write the results elsewhere")
         rows = save_csv(rows, Path(str(output)))
     elif output == "-":
         rows = write_csv(rows, sys.stdout)
     labels: Counter[str] = Counter()
     right = labelled = 0
     try:
-        with photo_progress(paths, visible=to_file) as advance:
+        with photo_progress(paths, visible=to_file or not sys.stdout.isatty()) as advance:
             for row in rows:
                 labels[row.label or "(unreadable)"] += 1
                 right += in_own_folder(row)
@@ -251,7 +278,7 @@ def classify(
                     print_row(row)
                 advance()
     except KeyboardInterrupt:
-        kept = f"; the rows so far are in {output}.partial" if to_file else ""
+        kept = f"; the rows so far are in {output}.partial until the next run" if to_file else ""
         raise Interrupted(f"stopped after {labels.total()} photos{kept}") from None
     console = messages if output == "-" else results_console()
     table("photos by class", ("class", "photos"), labels.most_common(), console)
@@ -272,11 +299,14 @@ def evaluate(
     """Measure a model on CIFAR-10: accuracy, loss, accuracy per class, confusion matrix."""
     from cifar_edge.data import hold_out
     from cifar_edge.evaluation import evaluate_file
-    from cifar_edge.terminal import print_evaluation
+    from cifar_edge.terminal import print_evaluation, say
+    from cifar_edge.training.run import Run
 
     if model.suffix != ".tflite":
         _import_keras()
-    split = hold_out(_load_or_fetch(data).train)[1] if validation else _load_test(data)
+    source = data or (Run(model).data_source if model.is_dir() else None)
+    split = hold_out(_load_or_fetch(source).train)[1] if validation else _load_test(source)
+    say(f"evaluating {model}")
     print_evaluation(evaluate_file(model, split))
 
 
@@ -300,16 +330,21 @@ def bench(
     from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
     from cifar_edge.card import read_card
     from cifar_edge.model import EdgeModel
-    from cifar_edge.terminal import results_console, table
+    from cifar_edge.terminal import results_console, say, table
 
-    if plot and not noise:
-        raise UsageError("--plot draws what --noise measures: give both")
+    if plot:
+        if not noise:
+            raise UsageError("--plot draws what --noise measures: give both")
+        if plot.suffix != ".png" or not plot.parent.is_dir():
+            raise UsageError(f"{plot}: the picture's name must end in .png and stand in a folder that exists")
+        from cifar_edge.benchmarks.plots import noise_curves
     told = _labels(label_file), _pair(pixel_range)
     loaded = [EdgeModel(path, threads, *((None, None) if read_card(path) else told)) for path in models]
     for model in loaded:
         _say_assumed(model)
     test = _load_test(data)
     sigmas = (0.0, *(GAUSSIAN_SIGMAS if noise else ()))
+    say(f"measuring {len(loaded)} models")
     accuracy = accuracy_under_noise(loaded, test, sigmas)
     rows = [
         (
@@ -325,8 +360,6 @@ def bench(
     columns = ("model", "size", "median", "p95", "top-1", *(f"noise {sigma:.2f}" for sigma in sigmas[1:]))
     table(title, columns, rows, results_console())
     if plot:
-        from cifar_edge.benchmarks.plots import noise_curves
-
         noise_curves([f"{path.resolve().parent.name}/{path.stem}" for path in models], sigmas, accuracy, plot)
 
 
@@ -426,8 +459,11 @@ def _fetch(url: str | None = None) -> Path:
     from cifar_edge.data.fetch import fetch
     from cifar_edge.terminal import download_progress
 
-    with download_progress() as progress:
-        return fetch(url, progress)
+    try:
+        with download_progress() as progress:
+            return fetch(url, progress)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; `cifar-edge data fetch` goes on from here") from None
 
 
 def _state(copy: str | Path) -> str:

@@ -38,18 +38,24 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
 
 
 def _search(folder: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-    except OSError:
-        yield folder
-        return
-    for name, is_folder in names:
-        path = folder / name
-        if is_folder:
-            yield from _search(path)
-        elif path.suffix.lower() in images.SUFFIXES:
+    pending = [(folder, True)]
+    while pending:
+        path, is_folder = pending.pop()
+        if not is_folder:
             yield path
+            continue
+        try:
+            with os.scandir(path) as entries:
+                names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+        except OSError:
+            yield path
+            continue
+        found = [(path / name, is_folder) for name, is_folder in reversed(names)]
+        pending += [(path, is_folder) for path, is_folder in found if is_folder or _is_photo(path)]
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in images.SUFFIXES
 
 
 def classify_folder(

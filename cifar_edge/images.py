@@ -56,6 +56,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     """Return an image of 8-bit channels that can be averaged: RGB, or RGBA if parts are transparent."""
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageError("pixels of 32 bits, whose black and white are unknown; save it with 8 or 16")
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 

@@ -73,13 +73,14 @@ class EdgeModel:
             ) from error
         (source, *other_inputs) = self._interpreter.get_input_details()
         (target, *other_outputs) = self._interpreter.get_output_details()
-        shape, classes = source["shape"], int(target["shape"][-1])
-        if other_inputs or other_outputs or len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+        shape, scores = source["shape"].tolist(), target["shape"].tolist()
+        if other_inputs or other_outputs or len(shape) != 4 or shape[::3] != [1, 3] or len(scores) != 2:
             raise ModelError(
-                f"{path}: not an image classifier (wants one image (1, height, width, 3) in and one row of "
-                f"scores out, not {[*map(int, shape)]} and {len(other_outputs) + 1} output(s))"
+                f"{path}: not an image classifier: takes {shape} and gives {scores}, "
+                "but should take one image [1, height, width, 3] and give one row of scores [1, classes]"
             )
-        self.height, self.width = int(shape[1]), int(shape[2])
+        classes = scores[1]
+        self.height, self.width = shape[1:3]
         self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
         self.input_quantization: tuple[float, int] = source["quantization"]
         self.output_quantization: tuple[float, int] = target["quantization"]
@@ -106,7 +107,15 @@ class EdgeModel:
 
         Returns:
             Probabilities, float32, (N, classes).
+
+        Raises:
+            UsageError: images of another shape or type.
         """
+        if images.dtype != np.uint8 or images.shape[1:] != (self.height, self.width, 3):
+            raise UsageError(
+                f"{self.path}: takes uint8 images (N, {self.height}, {self.width}, 3), "
+                f"not {images.dtype} {images.shape}"
+            )
         probabilities = np.empty((len(images), len(self.labels)), np.float32)
         for image, row in zip(images, probabilities, strict=True):
             self._interpreter.set_tensor(self._input, self._encoding[image][None])
@@ -132,7 +141,8 @@ class EdgeModel:
 
 def newest_export(runs: Path = Path("runs")) -> Path:
     """Return the `.tflite` file of a run in `runs` that was written last; `UsageError` if there is none."""
-    exports = sorted(runs.glob("*/*.tflite"), key=lambda path: path.stat().st_mtime_ns)
+    finished = (path for path in runs.glob("*/*.tflite") if not path.name.startswith("."))
+    exports = sorted(finished, key=lambda path: path.stat().st_mtime_ns)
     if not exports:
         raise UsageError(
             f"{runs.absolute()}: no exported model in there; run `cifar-edge export`, or name one (--model)"

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
+from cifar_edge.errors import UsageError
+
 FLUSH_SECONDS = 1.0
 
 
@@ -55,7 +57,15 @@ def save_csv(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
     They stand in `<path>.partial` until the last one is on the disk, and there they stay if
     something stops the run. Names that are not UTF-8 keep their bytes.
+
+    Raises:
+        UsageError: `path` is no place for a file; before anything is written.
     """
+    path = path.resolve()
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it or write elsewhere")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: not a file; name one, or '-' for stdout")
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         yield from write_csv(rows, file)

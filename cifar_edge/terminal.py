@@ -22,10 +22,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from cifar_edge.data import CLASSES
-from cifar_edge.folder import find
-from cifar_edge.metrics import Evaluation
-from cifar_edge.results import Row
+if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
+    from cifar_edge.metrics import Evaluation
+    from cifar_edge.results import Row
 
 if TYPE_CHECKING:
     from cifar_edge.benchmarks.latency import Latency
@@ -64,9 +63,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 
 def print_row(row: Row) -> None:
-    """Print one photo's result as a line on stdout."""
+    """Print one photo's result as a line on stdout; odd characters of its name as Python writes them."""
     verdict = row.error or f"{row.label} {row.confidence:.0%}"
-    print(f"{verdict:<16} {row.path}")
+    print(f"{verdict:<16} {row.path if row.path.isprintable() else ascii(row.path)}")
 
 
 def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> None:
@@ -105,6 +104,8 @@ def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> No
 
 def print_evaluation(result: Evaluation) -> None:
     """Print accuracy and loss, and the confusion matrix with each class's accuracy."""
+    from cifar_edge.data import CLASSES
+
     console = results_console()
     count = result.confusion.sum()
     console.print(f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {count:,} images")
@@ -133,6 +134,8 @@ def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]
 @contextlib.contextmanager
 def photo_progress(paths: Sequence[Path], *, visible: bool) -> Iterator[Callable[[], None]]:
     """Show how many photos are done; they are counted in the background, so that the first need not wait."""
+    from cifar_edge.folder import find
+
     with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), visible=visible) as bar:
         task = bar.add_task("photos", total=None)
 

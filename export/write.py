@@ -208,7 +208,7 @@ def _card(
         test_sha256=test.digest if test else None,
         run=source.file.resolve().parent.name,
         versions=_versions(),
-        licence="MIT",
+        licence="MIT" if (source.file.parent / "run.json").exists() else None,  # that of what we train
         graph_sha256=graph_digest(graph),
     )
 

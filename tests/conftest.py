@@ -51,8 +51,8 @@ def sample() -> Cifar10:
 
 @pytest.fixture(scope="session")
 def tiny(sample: Cifar10) -> Cifar10:
-    """A thirtieth of the sample, for what needs a training but no accuracy."""
-    return Cifar10(*(Split(split.images[::10], split.labels[::10]) for split in sample))
+    """A tenth of the sample, for what needs a training but no accuracy."""
+    return Cifar10(*(Split(split.images[::10], split.labels[::10]) for split in sample[:2]), sample.source)
 
 
 @pytest.fixture(scope="session")

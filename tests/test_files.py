@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> Non
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path: Path) -> None:
+    def fill() -> None:
+        with atomic(tmp_path / "new.png"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"new\.png"):
+        fill()
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def test_search(tmp_path: Path) -> None:
     assert list(find([tmp_path / "notes.txt"])) == [tmp_path / "notes.txt"]
 
 
+def test_deep_folders(tmp_path: Path) -> None:
+    folder = tmp_path
+    for _ in range(300):
+        folder = folder / "d"
+        folder.mkdir()
+    (folder / "photo.jpg").touch()
+    assert list(find([tmp_path])) == [folder / "photo.jpg"]
+
+
 def test_a_folder_that_cannot_be_listed_is_a_row(
     model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

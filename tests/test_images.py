@@ -126,6 +126,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket.jpg"))
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    Image.new("F", (40, 40)).save(tmp_path / "float.tif")
     for name, reason in {
         "text.jpg": "not an image",
         "empty.jpg": "not an image",
@@ -134,6 +135,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         "pipe.jpg": "not a regular file",
         "socket.jpg": "not a regular file",
         "bomb.png": "decompression bomb",
+        "float.tif": "pixels of 32 bits",
     }.items():
         with pytest.raises(ImageError, match=reason):
             load(tmp_path / name, 32, 32)

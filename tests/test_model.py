@@ -52,6 +52,9 @@ def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> N
     together = model.predict(images)
     assert np.array_equal(together, np.concatenate([model.predict(image[None]) for image in images]))
     assert model.predict(images[:0]).shape == (0, 10)
+    for wrong in (images[0], images[:, :16], images.astype(np.float32)):
+        with pytest.raises(UsageError, match=r"takes uint8 images \(N, 32, 32, 3\)"):
+            model.predict(wrong)
 
 
 def test_what_is_no_model_is_named(run: Path, tmp_path: Path) -> None:
@@ -83,4 +86,5 @@ def test_the_newest_export_is_found(run: Path, tmp_path: Path) -> None:
     assert newest_export(run.parent) == run / "cnn-int8.tflite"
     shutil.copytree(run, tmp_path / "later")
     (tmp_path / "later" / "cnn-float32.tflite").touch()
+    (tmp_path / "later" / ".cnn-int8.partial.tflite").touch()  # an export that was killed
     assert newest_export(tmp_path) == tmp_path / "later" / "cnn-float32.tflite"

@@ -69,7 +69,9 @@ def test_bench_and_evaluate_run_with_the_base_install(command: Path, run: Path, 
 def test_without_tensorflow_one_line_says_what_to_install(command: Path, arguments: list[str], tmp_path: Path) -> None:
     result = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr == "error: this needs keras: run `pip install 'cifar-edge[train]'`\n"
+    assert (
+        result.stderr == "error: this needs keras: install the extra `train`, in a clone by `pip install '.[train]'`\n"
+    )
 
 
 def test_the_base_install_is_small(command: Path) -> None:

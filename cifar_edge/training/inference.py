@@ -27,17 +27,18 @@ def load_network(path: Path) -> Any:
         raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
+        shapes = (model.input_shape, model.output_shape)
     except Exception as error:  # Keras raises anything for a damaged file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{path}: not a Keras model that can be loaded here ({reason}); train or copy it again"
         ) from error
-    match getattr(model, "input_shape", None), getattr(model, "output_shape", None):
+    match shapes:
         case (_, int(), int(), 3), (_, int()):
             return model
-        case source, target:
+        case _:
             raise ModelError(
-                f"{path}: maps {source} to {target}, but an image classifier maps (None, height, width, 3) "
+                f"{path}: maps {shapes[0]} to {shapes[1]}, but an image classifier maps (None, height, width, 3) "
                 "to (None, classes)"
             )
 
@@ -55,6 +56,14 @@ def load_model(path: Path) -> Any:
             f"{path}: maps {shapes[0]} to {shapes[1]}, but a classifier of CIFAR-10 maps {SHAPES[0]} to {SHAPES[1]}"
         )
     return model
+
+
+def load_checkpoint(path: Path) -> Any:
+    """Load a model with its optimizer's state; raise `ModelError` if the file is damaged."""
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # as above
+        raise ModelError(f"{path}: this checkpoint cannot be loaded; start a new run") from error
 
 
 def predict(model: Any, images: NDArray[np.uint8 | np.float32]) -> NDArray[np.float32]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,10 +24,10 @@ from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.files import atomic
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.training import augment, plots
-from cifar_edge.training.inference import load_model, predict
+from cifar_edge.training.inference import load_checkpoint, load_model, predict
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.recipe import Recipe
-from cifar_edge.training.run import Epoch, Run
+from cifar_edge.training.run import Epoch, Run, best_epoch
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with the steps done, the steps in all, and what Keras reports (loss, accuracy, ...)."""
@@ -50,8 +53,7 @@ def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lamb
         Interrupted: Ctrl-C; finished epochs are kept, `resume` goes on.
     """
     run = Run(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: already in use; continue it with --resume or choose another folder")
+    run.check_unused()
     run.checkpoint.mkdir(parents=True)
     run.write_record(recipe=asdict(recipe), data=_identity(data), versions=_versions(), started=_now())
     return _train(run, data, progress)
@@ -66,7 +68,8 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
     run = Run(folder)
     if run.model.exists():
         raise UsageError(f"{folder}: this run is finished; nothing to resume")
-    if run.record["data"] != _identity(data):
+    started_on = run.record["data"]
+    if any(part["sha256"] != started_on[name]["sha256"] for name, part in _digests(data).items()):
         raise UsageError(f"{folder}: was started on other data; resume it with the data it was started on")
     run.checkpoint.mkdir(exist_ok=True)
     return _train(run, data, progress)
@@ -74,23 +77,37 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
 
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
-        _fit(run, *hold_out(data.train), progress)
-        return _finish(run, data.test)
+        with _only_process(run):
+            _fit(run, *hold_out(data.train), progress)
+            return _finish(run, data.test)
     except KeyboardInterrupt:
-        done, epochs = len(run.read_history()), run.recipe.epochs
         raise Interrupted(
-            f"stopped after {done} of {epochs} epochs; go on with `cifar-edge train --resume --run {run.folder}`"
+            f"stopped after {run.last_checkpoint()} of {run.recipe.epochs} epochs; "
+            f"go on with `cifar-edge train --resume --run {run.folder}`"
         ) from None
+
+
+@contextlib.contextmanager
+def _only_process(run: Run) -> Iterator[None]:
+    """Hold the run's lock, which ends with the process; raise `UsageError` if another one has it."""
+    folder = os.open(run.checkpoint, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{run.folder}: another process is training it; wait, or start a new run") from None
+    else:
+        yield
+    finally:
+        os.close(folder)
 
 
 def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     """Run the epochs that are missing, and save after each."""
     recipe = run.recipe
     steps = -(-len(learn.labels) // recipe.batch_size)
-    last, best = run.checkpoint / "last.keras", run.checkpoint / "best.keras"
-    model = keras.models.load_model(last) if last.exists() else _new_model(recipe, steps)
-    done = int(model.optimizer.iterations) // steps
-    history = run.read_history()[:done]
+    done = run.last_checkpoint()
+    history = run.read_history(done)
+    model = load_checkpoint(run.checkpoint_of(done)) if done else _new_model(recipe, steps)
     for epoch in range(done, recipe.epochs):
         started = time.monotonic()
         # One generator per epoch: where a run was interrupted makes no difference to what comes after.
@@ -108,28 +125,28 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
             verbose=0,
             callbacks=[_Report(progress, epoch * steps, recipe.epochs * steps)],
         ).history
-        figures = {name: logs[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
         history.append(
             Epoch(
                 epoch + 1,
-                **figures,
+                **{name: logs[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
                 learning_rate=float(model.optimizer.learning_rate),
                 seconds=time.monotonic() - started,
             )
         )
-        # The last checkpoint is written last: a kill in between repeats this epoch, nothing is lost.
+        # In this order: a kill in between repeats the epoch and leaves what was best before in place.
         run.write_history(history)
-        if figures["val_accuracy"] >= max(row.val_accuracy for row in history):
-            _save(model, best)
-        _save(model, last)
+        _save(model, run.checkpoint_of(epoch + 1))
+        for other in range(1, epoch + 1):
+            if other != best_epoch(history).epoch:
+                run.checkpoint_of(other).unlink(missing_ok=True)
 
 
 def _finish(run: Run, test: Split) -> Evaluation:
     """Test the selected epoch, once, and put the run's files in place, the model last."""
-    model = load_model(run.checkpoint / "best.keras")
+    history = run.read_history(run.recipe.epochs)
+    selected = best_epoch(history)
+    model = load_model(run.checkpoint_of(selected.epoch))
     result = evaluate(predict(model, test.images), test.labels)
-    history = run.read_history()
-    selected = max(history, key=lambda row: (row.val_accuracy, row.epoch))
     record = run.record
     record["result"] = {
         "parameters": model.count_params(),
@@ -207,7 +224,11 @@ def _save(model: Any, path: Path) -> None:
 
 
 def _identity(data: Cifar10) -> dict[str, Any]:
-    """What `run.json` says of the data: digests, so that a repetition can know it has the same."""
+    """What `run.json` says of the data: where it was, and digests that tell a repetition it has the same."""
+    return {"source": data.source, **_digests(data)}
+
+
+def _digests(data: Cifar10) -> dict[str, dict[str, Any]]:
     return {
         name: {"images": len(split.labels), "sha256": split.digest}
         for name, split in (("train", data.train), ("test", data.test))

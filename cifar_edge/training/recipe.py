@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cifar_edge.errors import UsageError
+from cifar_edge.training.augment import AUGMENTATIONS
 
 OPTIMIZERS = {
-    "sgd": 0.1,
-    "adam": 2e-3,
-    "adamw": 2e-3,
-    "nadam": 2e-3,
-    "rmsprop": 1e-3,
-    "lion": 3e-4,
-    "muon": 5e-3,
+    "sgd": (0.1, 5e-4),
+    "adam": (2e-3, 0.0),
+    "adamw": (2e-3, 0.05),
+    "nadam": (2e-3, 0.0),
+    "rmsprop": (1e-3, 0.0),
+    "lion": (3e-4, 0.5),
+    "muon": (5e-3, 0.05),
 }
-"""What Keras offers, each with a peak learning rate that suits it; SGD has Nesterov momentum 0.9."""
+"""What Keras offers, each with a peak learning rate and a weight decay that suit it; SGD has Nesterov momentum 0.9."""
 
 SCHEDULES = ("constant", "cosine", "one-cycle")
 """`cosine` falls from the peak to zero (Loshchilov and Hutter, 2017); `one-cycle` rises to it first,
 over a fifth of the steps (after Smith and Topin, 2018)."""
-
-AUGMENTATIONS = ("none", "standard")
-"""`standard` mirrors and shifts, see `augment.standard`."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class Recipe:
 
     model: str
     optimizer: str = "adam"
-    learning_rate: float = OPTIMIZERS["adam"]
+    learning_rate: float = OPTIMIZERS["adam"][0]
     schedule: str = "one-cycle"
-    weight_decay: float = 0.0
+    weight_decay: float = OPTIMIZERS["adam"][1]
     epochs: int = 20
     batch_size: int = 128
     augment: str = "none"
@@ -66,7 +65,7 @@ RECIPES = {
 def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     """Return the network's default recipe with `changes`; those that are None do not count.
 
-    With another optimizer than the default's come that optimizer's own learning rate and no weight decay.
+    With another optimizer than the recipe's come that optimizer's own learning rate and weight decay.
 
     Raises:
         UsageError: an unknown name, or a number out of range.
@@ -77,13 +76,15 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     optimizer = str(given.get("optimizer", recipe.optimizer))
     _one_of("optimizer", optimizer, OPTIMIZERS)
     if optimizer != recipe.optimizer:
-        recipe = replace(recipe, learning_rate=OPTIMIZERS[optimizer], weight_decay=0.0)
+        learning_rate, weight_decay = OPTIMIZERS[optimizer]
+        recipe = replace(recipe, learning_rate=learning_rate, weight_decay=weight_decay)
     recipe = replace(recipe, **given)  # type: ignore[arg-type] # names and types are those of the fields
     _one_of("schedule", recipe.schedule, SCHEDULES)
     _one_of("augment", recipe.augment, AUGMENTATIONS)
-    for name in ("learning_rate", "epochs", "batch_size"):
-        if not getattr(recipe, name) > 0:
-            raise UsageError(f"{name.replace('_', '-')} must be greater than zero, not {getattr(recipe, name)}")
+    for name, lowest in (("learning_rate", 1e-12), ("weight_decay", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        value = getattr(recipe, name)
+        if not (lowest <= value < 2**32 and math.isfinite(value)):
+            raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give a number from {lowest:g} up")
     return recipe
 
 

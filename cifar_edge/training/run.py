@@ -5,7 +5,7 @@ run.json         recipe, data, versions and results: all that is needed to repea
 history.csv      a line per epoch
 curves.png       loss and accuracy by epoch
 confusion.png    test images by true and predicted class
-checkpoint/      while it trains: last.keras with the optimizer's state, best.keras
+checkpoint/      while it trains: the last epoch and the best one, with the optimizer's state
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from cifar_edge.data.cifar10 import SAMPLE, SAMPLE_DIGESTS
+from cifar_edge.data.cifar10 import SAMPLE
 from cifar_edge.errors import UsageError
 from cifar_edge.files import atomic
-from cifar_edge.training.recipe import Recipe
+from cifar_edge.training.recipe import Recipe, recipe_for
 
 RUNS = Path("runs")
 
@@ -53,19 +53,32 @@ class Run:
         """Folder of the training's state, gone when the run is finished."""
         return self.folder / "checkpoint"
 
+    def checkpoint_of(self, epoch: int) -> Path:
+        """The state after an epoch, counted from one."""
+        return self.checkpoint / f"epoch-{epoch:04}.keras"
+
+    def last_checkpoint(self) -> int:
+        """Number of the last epoch whose state was saved; zero before the first."""
+        return max((int(path.stem[-4:]) for path in self.checkpoint.glob("epoch-*.keras")), default=0)
+
     @property
     def record(self) -> dict[str, Any]:
         """Content of `run.json`."""
         try:
-            content: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+            content = json.loads((self.folder / "run.json").read_text())
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.folder}: not a run of cifar-edge (no readable run.json)") from error
+        if not isinstance(content, dict) or not {"recipe", "data"} <= content.keys():
+            raise UsageError(f"{self.folder}: not a run of cifar-edge (run.json holds no recipe)")
         return content
 
     @property
     def recipe(self) -> Recipe:
         """The recipe it was started with."""
-        return Recipe(**self.record["recipe"])
+        try:
+            return recipe_for(**self.record["recipe"])
+        except TypeError as error:
+            raise UsageError(f"{self.folder}: run.json holds no recipe of this version ({error})") from error
 
     def recipe_if_same(self, **options: str | int | float | None) -> Recipe:
         """Return the recipe if every option that is not None agrees with it; raise `UsageError` if not."""
@@ -81,25 +94,38 @@ class Run:
 
     @property
     def data_source(self) -> str | None:
-        """What to give `load_cifar10` for the data of this run: "sample", or None for the whole set."""
+        """What to give `load_cifar10` for the data of this run, if that is still there; else None."""
         if not (self.folder / "run.json").exists():
             return None
-        sample = self.record["data"]["train"]["sha256"] == SAMPLE_DIGESTS["train"]
-        return SAMPLE if sample else None
+        source: str = self.record["data"]["source"]
+        return source if source == SAMPLE or Path(source).exists() else None
+
+    def check_unused(self) -> None:
+        """Raise `UsageError` if the folder is in use already."""
+        if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
+            raise UsageError(f"{self.folder}: already in use; continue it with --resume or choose another folder")
 
     def write_record(self, **parts: Any) -> None:
         """Write `run.json`."""
         with atomic(self.folder / "run.json") as path:
             path.write_text(json.dumps(parts, indent=2) + "\n")
 
-    def read_history(self) -> list[Epoch]:
-        """Read `history.csv`; an empty list before the first epoch."""
+    def read_history(self, epochs: int | None = None) -> list[Epoch]:
+        """Read `history.csv`: all of it, or the first `epochs`; `UsageError` if these are not there."""
         path = self.folder / "history.csv"
-        if not path.exists():
-            return []
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [Epoch(int(row.pop("epoch")), **{name: float(text) for name, text in row.items()}) for row in rows]
+        rows = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))[:epochs]
+        try:
+            history = [
+                Epoch(int(row.pop("epoch")), **{name: float(text) for name, text in row.items()}) for row in rows
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path}: damaged ({error}); start a new run") from error
+        if epochs is not None and [row.epoch for row in history] != list(range(1, epochs + 1)):
+            raise UsageError(f"{path}: does not hold the {epochs} epochs that are done; start a new run")
+        return history
 
     def write_history(self, history: list[Epoch]) -> None:
         """Write `history.csv`."""
@@ -107,6 +133,11 @@ class Run:
             writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
             writer.writeheader()
             writer.writerows(asdict(epoch) for epoch in history)
+
+
+def best_epoch(history: list[Epoch]) -> Epoch:
+    """Return the epoch that is best on the held-out images; the later one of two equals."""
+    return max(history, key=lambda row: (row.val_accuracy, row.epoch))
 
 
 def newest_run(*, finished: bool, runs: Path = RUNS) -> Run:
@@ -120,4 +151,5 @@ def newest_run(*, finished: bool, runs: Path = RUNS) -> Run:
     if not found:
         kind = "finished" if finished else "unfinished"
         raise UsageError(f"{runs.absolute()}: no {kind} run in there; name one, or start one with `cifar-edge train`")
-    return max(found, key=lambda run: (run.folder / "run.json").stat().st_mtime)
+    # Files are replaced by renaming, which the folder's own time tells.
+    return max(found, key=lambda run: run.folder.stat().st_mtime_ns)

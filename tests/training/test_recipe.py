@@ -15,6 +15,7 @@ def test_another_optimizer_brings_its_own_learning_rate() -> None:
     assert recipe_for("cnn", optimizer="sgd").learning_rate == 0.1
     assert recipe_for("cnn", optimizer="sgd", learning_rate=0.3).learning_rate == 0.3
     assert recipe_for("resnet8", optimizer="adam").weight_decay == 0.0
+    assert recipe_for("cnn", optimizer="adamw").weight_decay > 0.0
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,10 @@ def test_another_optimizer_brings_its_own_learning_rate() -> None:
         ({"optimizer": "adma"}, "unknown optimizer 'adma': choose one of sgd, adam"),
         ({"augment": "some"}, "unknown augment 'some': choose one of none, standard"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
-        ({"epochs": 0}, "epochs must be greater than zero, not 0"),
-        ({"learning_rate": float("nan")}, "learning-rate must be greater than zero, not nan"),
+        ({"epochs": 0}, "epochs 0 is out of range: give a number from 1 up"),
+        ({"learning_rate": float("nan")}, "learning-rate nan is out of range"),
+        ({"weight_decay": float("inf")}, "weight-decay inf is out of range"),
+        ({"seed": -1}, "seed -1 is out of range"),
     ],
 )
 def test_wrong_options_are_named(changes: dict[str, float | str], message: str) -> None:
