@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.data import Split
-from cifar_edge.evaluation import tells_cifar10
+from cifar_edge.evaluation import predict_cifar10, tells_cifar10
 from cifar_edge.metrics import evaluate
 from cifar_edge.model import EdgeModel
 
@@ -50,5 +50,5 @@ def accuracy_under_noise(models: Sequence[EdgeModel], test: Split, sigmas: Seque
         images = gaussian_noise(test.images, sigma)
         for row, model in enumerate(models):
             if tells_cifar10(model):
-                accuracy[row, column] = evaluate(model.predict(images), test.labels).accuracy
+                accuracy[row, column] = evaluate(predict_cifar10(model, images), test.labels).accuracy
     return accuracy

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cifar_edge.data import CLASSES, Split
 from cifar_edge.errors import ModelError
 from cifar_edge.metrics import Evaluation, evaluate
@@ -32,7 +35,20 @@ def evaluate_file(path: Path, split: Split) -> Evaluation:
             f"{path}: takes {model.width}x{model.height} pixels and tells {len(model.labels)} classes; "
             "only models of CIFAR-10 (32x32 pixels, ten classes) can be evaluated on it"
         )
-    return evaluate(model.predict(split.images), split.labels)
+    return evaluate(predict_cifar10(model, split.images), split.labels)
+
+
+def predict_cifar10(model: EdgeModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Classify images with a model that `tells_cifar10`.
+
+    Returns:
+        Probabilities, float32, (N, 10), in the order of `CLASSES`, also where the model has these
+        labels in another one.
+    """
+    probabilities = model.predict(images)
+    if sorted(model.labels) == sorted(CLASSES):
+        probabilities = probabilities[:, [model.labels.index(name) for name in CLASSES]]
+    return probabilities
 
 
 def tells_cifar10(model: EdgeModel) -> bool:
