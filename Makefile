@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench demo test lint types clean
+.PHONY: bench demo formats test lint types clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -39,6 +39,12 @@ $(BENCH)/%/exported: $(BENCH)/%/model.keras
 
 bench: $(addsuffix /exported,$(RUNS))
 	$(BIN)/cifar-edge bench --noise --plot benchmarks/noise.png $(addsuffix /*-int8.tflite,$(RUNS)) $(PEERS)
+
+# The tables of export/README.md.
+FORMATS := $(addprefix $(BENCH)/,ann cnn resnet8)
+formats: $(addsuffix /model.keras,$(FORMATS))
+	for run in $(FORMATS); do $(BIN)/cifar-edge export --formats float32,float16,dynamic,int8,int16x8 $$run; done
+	$(BIN)/python -m cifar_edge.export.noisy_calibration $(FORMATS)
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
