@@ -30,9 +30,9 @@ def noisy(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return np.clip(images + noise, 0, 255).astype(np.uint8)
 
 
-def main(folders: list[str], data: str | None) -> None:
-    """Print the table; `data` as in `load_cifar10`."""
-    train = load_cifar10(data).train
+def main(*folders: str) -> None:
+    """Print the table for finished runs that share their data."""
+    train = load_cifar10(Run(Path(folders[0])).data_source).train
     held_out = hold_out(train)[1]
     images = {"clean": held_out.images, "noisy": noisy(held_out.images, seed=0)}
     calibration = from_training_set(train)
@@ -52,4 +52,4 @@ def main(folders: list[str], data: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main([path for path in sys.argv[1:] if path != "sample"], "sample" if "sample" in sys.argv else None)
+    main(*sys.argv[1:])

@@ -57,7 +57,7 @@ def test_every_command_works(tmp_path: Path, full: Path, monkeypatch: pytest.Mon
 
 def test_every_command_of_the_tool_is_shown() -> None:
     shown = {line.split()[1] for line in commands() if "cifar-edge " in line}
-    assert shown == {"train", "export", "classify", "evaluate", "bench", "data"}
+    assert shown == {"train", "export", "classify", "evaluate", "bench", "data", "models"}
 
 
 def test_the_python_example_works(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
