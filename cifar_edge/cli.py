@@ -223,7 +223,7 @@ def export(
         images = from_folder(calibration, *network.size, calibration_images)
     else:
         images = resized(from_training_set(arrays.train, calibration_images, seed), *network.size)
-    say(f"exporting {keras_file}; labels: {' '.join(network.labels)}")
+    say(f"exporting {keras_file}: {len(network.labels)} classes, {network.labels[0]} to {network.labels[-1]}")
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
     wanted = ("float32", "int8") if quantize else (formats or "float32").split(",")

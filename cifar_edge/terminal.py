@@ -97,9 +97,8 @@ def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> No
     )
     table("top-1 on test images; difference and agreement with Keras", columns, rows, results_console())
     for file in files:
-        if file.signal_to_noise:
-            worst = sorted(file.signal_to_noise.items(), key=lambda layer: layer[1])[:3]
-            say(f"{file.format} disturbs most: " + ", ".join(f"{name} ({value:.0f} dB)" for name, value in worst))
+        if file.worst_layers:
+            say(f"{file.format} disturbs most: {file.worst_layers}")
 
 
 def print_evaluation(result: Evaluation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +80,10 @@ def signal_to_noise(model: keras.Model, calibration: NDArray[np.uint8], images: 
     return {name: value for name, value in decibels.items() if value < MOVED}
 
 
-def worst_layers(decibels: dict[str, float]) -> Sequence[str]:
+def worst_layers(decibels: dict[str, float]) -> str:
     """Name the layers that quantization disturbs most, the worst first."""
-    return sorted(decibels, key=lambda name: decibels[name])[:WORST]
+    worst = sorted(decibels.items(), key=lambda layer: layer[1])[:WORST]
+    return ", ".join(f"{name} ({value:.0f} dB)" for name, value in worst)
 
 
 def _signal(_: Any, integers: Any, scale: float, zero_point: int) -> float:

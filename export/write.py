@@ -64,6 +64,11 @@ class Exported:
     from_float32: Comparison
     signal_to_noise: dict[str, float]
 
+    @property
+    def worst_layers(self) -> str:
+        """The layers that quantization disturbs most, as text; empty for other formats than int8."""
+        return worst_layers(self.signal_to_noise)
+
 
 def export(
     source: Source,
@@ -163,9 +168,9 @@ def _exam(source: Source, data: Cifar10) -> _Exam:
     # The sample has fewer held-out images than it takes: the rest tells differences, not accuracy.
     missing = max(0, VERIFIED - len(held_out.images))
     others = np.random.default_rng(0).permutation(len(learned.images))[:missing]
-    images = resized(np.concatenate([held_out.images, learned.images[others]]), *source.size)
+    images = np.concatenate([held_out.images, learned.images[others]])
     if not source.of_cifar10:
-        return _Exam(images, None, None)
+        return _Exam(resized(images[:VERIFIED], *source.size), None, None)
     return _Exam(images, source.relabelled(held_out).labels, source.relabelled(data.test))
 
 
@@ -183,7 +188,7 @@ def _accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> 
 
 
 def _refusal(path: Path, name: str, drop: float, max_drop: float, layers: dict[str, float]) -> str:
-    disturbed = "".join(f"; {layer} has {layers[layer]:.0f} dB" for layer in worst_layers(layers))
+    disturbed = f"; most disturbed are {worst_layers(layers)}" if layers else ""
     return (
         f"{path}: not written: {name} loses {100 * drop:.1f} points of top-1 on held-out images, more than "
         f"--max-drop {max_drop:g}{disturbed}; try more --calibration-images, photos as the model will see "
