@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def signal_to_noise(model: keras.Model, calibration: NDArray[np.uint8], images: 
             debug_options=options,
         )
         debugger.run()
-    figures = {_layer_name(tensor): figures for tensor, figures in debugger.layer_statistics.items()}
+    figures = dict(zip(_layer_names(debugger.layer_statistics), debugger.layer_statistics.values(), strict=True))
     decibels = {
         name: float(10 * np.log10(layer["signal"] / max(layer["mean_squared_error"], 1e-30)))
         for name, layer in figures.items()
@@ -92,9 +94,9 @@ def _signal(_: Any, integers: Any, scale: float, zero_point: int) -> float:
     return float((((integers.astype(np.float64) - zero_point) * scale) ** 2).mean())
 
 
-def _layer_name(tensor: str) -> str:
-    """Shorten "NumericVerify/classifier/cnn/conv2d/Relu;...:24" to "conv2d/Relu"."""
-    if "StatefulPartitionedCall" in tensor:  # the converter's name for what the graph returns
-        return "output"
-    first = tensor.removeprefix("NumericVerify/").partition(";")[0].partition(":")[0]
-    return "/".join(first.rstrip("0123456789").split("/")[-2:])
+def _layer_names(tensors: Iterable[str]) -> list[str]:
+    """Shorten "NumericVerify/classifier/cnn/conv2d/Relu;...:24" to what tells layers apart: "conv2d/Relu"."""
+    names = [tensor.removeprefix("NumericVerify/").partition(":")[0].partition(";")[0] for tensor in tensors]
+    inner = [name for name in names if "/" in name]  # the graph's output is not named after its layer
+    common = f"{posixpath.commonpath(inner)}/" if len(inner) > 1 else ""
+    return [name.removeprefix(common) if "/" in name else "output" for name in names]
