@@ -177,7 +177,7 @@ def train(
 @app.command()
 def export(
     run: Annotated[
-        Path | None, typer.Argument(help="A run's folder or a .keras file.", show_default="the newest run")
+        Path | None, typer.Argument(help="A run's folder, a .keras or an .h5 file.", show_default="the newest run")
     ] = None,
     quantize: Annotated[
         bool, typer.Option("--quantize", help="float32 and int8; the same as --formats float32,int8.")
@@ -223,7 +223,8 @@ def export(
         images = from_folder(calibration, *network.size, calibration_images)
     else:
         images = resized(from_training_set(arrays.train, calibration_images, seed), *network.size)
-    say(f"exporting {keras_file}: {len(network.labels)} classes, {network.labels[0]} to {network.labels[-1]}")
+    first, *_, last = network.labels
+    say(f"exporting {keras_file}; its {len(network.labels)} classes are taken to be {first} ... {last}")
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
     wanted = ("float32", "int8") if quantize else (formats or "float32").split(",")

@@ -5,7 +5,7 @@
      +-- DataError          CIFAR-10 is missing, damaged or cannot be fetched
      +-- ImageError         a photo cannot be read
      +-- ModelError         a model file is not what it should be
-     +-- ExportError        a model cannot be converted
+     +-- ExportError        a model cannot be converted, or what came out is not good enough
      +-- Interrupted        stopped by Ctrl-C: exit code 130
 
 Every message is one line that names the file and says what to do:
@@ -42,7 +42,7 @@ class ModelError(CifarEdgeError):
 
 
 class ExportError(CifarEdgeError):
-    """A model cannot be converted to TFLite."""
+    """A model cannot be converted to TFLite, or what came out does not do what it should."""
 
 
 class Interrupted(CifarEdgeError):  # noqa: N818 - an interruption is no error

@@ -68,8 +68,8 @@ def load_source(
 
     Args:
         file: a classifier of images of any fixed size.
-        labels: class names in the order of its outputs; by default CIFAR-10's, or numbers if there are
-            not ten outputs.
+        labels: class names in the order of its outputs; by default CIFAR-10's for ten classes of 32x32
+            pixels, else numbers.
         pixel_range: what it was trained with for black and white.
 
     Raises:
@@ -79,7 +79,8 @@ def load_source(
     network = _with_probabilities(load_network(file))
     classes = network.output_shape[1]
     if labels is None:
-        labels = CLASSES if classes == len(CLASSES) else tuple(map(str, range(classes)))
+        alike = (*network.input_shape[1:3], classes) == (32, 32, len(CLASSES))
+        labels = CLASSES if alike else tuple(map(str, range(classes)))
     if len(labels) != classes:
         raise UsageError(f"{file}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
     return Source(file, network, pixel_range, tuple(labels))

@@ -34,7 +34,7 @@ def load_network(path: Path) -> Any:
             f"{path}: not a Keras model that can be loaded here ({reason}); train or copy it again"
         ) from error
     match shapes:
-        case (_, int(), int(), 3), (_, int()):
+        case (_, int(), int(), 3), (_, int(classes)) if classes > 1:
             return model
         case _:
             raise ModelError(
