@@ -14,7 +14,7 @@ DEMO := build/demo
 
 demo: .venv/installed-train
 	rm -rf $(DEMO)
-	$(BIN)/cifar-edge train --data sample --augment standard --epochs 40 --run $(DEMO)
+	$(BIN)/cifar-edge train --data sample --epochs 40 --run $(DEMO)
 	$(BIN)/cifar-edge export --quantize $(DEMO)
 	$(BIN)/cifar-edge classify --model $(DEMO)/cnn-int8.tflite tests/photos
 	$(BIN)/cifar-edge bench --data sample $(DEMO)/cnn-float32.tflite $(DEMO)/cnn-int8.tflite
@@ -27,8 +27,9 @@ demo: .venv/installed-train
 # The README's numbers, on all of CIFAR-10: two hours of training; interrupted, it goes on where it stopped.
 # PEERS may name other people's models, to be compared in the same run.
 BENCH := build/bench
-RUNS := $(addprefix $(BENCH)/,ann cnn cnn-augmented resnet8)
-$(BENCH)/cnn-augmented/model.keras: OPTIONS := --model cnn --augment standard --epochs 50
+RUNS := $(addprefix $(BENCH)/,ann cnn-no-augment cnn cnn-50-epochs resnet8)
+$(BENCH)/cnn-no-augment/model.keras: OPTIONS := --model cnn --augment none
+$(BENCH)/cnn-50-epochs/model.keras: OPTIONS := --model cnn --epochs 50
 
 $(BENCH)/%/model.keras: | .venv/installed-train
 	$(BIN)/cifar-edge train $(or $(OPTIONS),--model $*) --run $(@D) $(if $(wildcard $(@D)/run.json),--resume)

@@ -74,6 +74,6 @@ def run(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cifar_edge.training.recipe import recipe_for
 
     folder = tmp_path_factory.mktemp("runs") / "cnn"
-    train(recipe_for("cnn", epochs=3), sample, folder)
+    train(recipe_for("cnn", epochs=3, augment="none"), sample, folder)
     list(export(load_source(folder / "model.keras"), sample, ("float32", "int8")))
     return folder

@@ -67,6 +67,7 @@ def test_bench_and_evaluate_run_with_the_base_install(command: Path, run: Path, 
 
 @pytest.mark.parametrize("arguments", [["train", "--data", "sample"], ["export", "model.keras"]])
 def test_without_tensorflow_one_line_says_what_to_install(command: Path, arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "model.keras").touch()
     result = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1
     assert (

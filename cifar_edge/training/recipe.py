@@ -56,7 +56,7 @@ RECIPES = {
     recipe.model: recipe
     for recipe in (
         Recipe("ann", learning_rate=5e-4),
-        Recipe("cnn"),
+        Recipe("cnn", augment="standard"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
     )
 }

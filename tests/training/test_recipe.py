@@ -8,7 +8,7 @@ from cifar_edge.training.recipe import recipe_for
 
 def test_options_that_are_not_given_come_from_the_network_s_recipe() -> None:
     recipe = recipe_for("cnn", epochs=3, augment=None)
-    assert (recipe.epochs, recipe.augment, recipe.optimizer) == (3, "none", "adam")
+    assert (recipe.epochs, recipe.augment, recipe.optimizer) == (3, "standard", "adam")
 
 
 def test_another_optimizer_brings_its_own_learning_rate() -> None:
