@@ -42,7 +42,7 @@ bench: $(addsuffix /exported,$(RUNS))
 	$(BIN)/cifar-edge bench --noise --plot benchmarks/noise.png $(addsuffix /*-int8.tflite,$(RUNS)) $(PEERS)
 
 # The tables of export/README.md.
-FORMATS := $(addprefix $(BENCH)/,ann cnn-no-augment resnet8)
+FORMATS := $(addprefix $(BENCH)/,ann cnn resnet8)
 formats: $(addsuffix /model.keras,$(FORMATS))
 	for run in $(FORMATS); do $(BIN)/cifar-edge export --formats float32,float16,dynamic,int8,int16x8 $$run; done
 	$(BIN)/python -m cifar_edge.export.noisy_calibration $(FORMATS)

@@ -200,7 +200,6 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Export a trained model to TFLite, verified: float32, --quantize for int8 too, or --formats."""
-    from cifar_edge.model import EdgeModel
     from cifar_edge.terminal import print_exports, say
     from cifar_edge.training.run import Run, newest_run
 
@@ -212,7 +211,6 @@ def export(
         raise UsageError(f"{keras_file}: no such model file; `cifar-edge train` makes one")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
     _import_keras()
-    from cifar_edge.benchmarks.latency import measure
     from cifar_edge.export.calibration import from_folder, from_training_set, resized
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
@@ -228,8 +226,7 @@ def export(
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
     wanted = ("float32", "int8") if quantize else (formats or "float32").split(",")
-    files = list(export_files(network, arrays, wanted, images, max_drop))
-    print_exports(files, measure([EdgeModel(file.path) for file in files]))
+    print_exports(export_files(network, arrays, wanted, images, max_drop))
     say("next: cifar-edge classify PHOTOS")
 
 

@@ -23,12 +23,9 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
+    from cifar_edge.export.write import Exported
     from cifar_edge.metrics import Evaluation
     from cifar_edge.results import Row
-
-if TYPE_CHECKING:
-    from cifar_edge.benchmarks.latency import Latency
-    from cifar_edge.export.write import Exported
 
 WIDE = 200  # columns of a table in a pipe, where nobody folds lines
 
@@ -68,7 +65,7 @@ def print_row(row: Row) -> None:
     print(f"{verdict:<16} {row.path if row.path.isprintable() else ascii(row.path)}")
 
 
-def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> None:
+def print_exports(files: Sequence[Exported]) -> None:
     """Print a line for each exported file."""
     rows = [
         (
@@ -78,11 +75,11 @@ def print_exports(files: Sequence[Exported], latencies: Sequence[Latency]) -> No
             "-" if file.accuracy is None else f"{file.accuracy:.2%} of {file.test_images:,}",
             f"{file.from_keras.difference:.2g}",
             f"{file.from_keras.agreement:.2%} of {file.from_keras.images:,}",
-            f"{latency.median:.1f} µs",
-            f"{latency.median / latencies[0].median:.2f}",
+            f"{file.latency.median:.1f} µs",
+            f"{file.latency.median / files[0].latency.median:.2f}",
             file.path,
         )
-        for file, latency in zip(files, latencies, strict=True)
+        for file in files
     ]
     columns = (
         "format",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_edge.benchmarks.latency import Latency, measure
 from cifar_edge.card import Card, graph_digest
 from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import ExportError, UsageError
@@ -51,6 +53,7 @@ class Exported:
         from_keras: compared with the Keras model.
         from_float32: compared with the float32 `.tflite`.
         signal_to_noise: of each layer quantized to int8, in dB; empty for other formats.
+        latency: of one image here; all formats are timed in turn when the last one is written.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Exported:
     from_keras: Comparison
     from_float32: Comparison
     signal_to_noise: dict[str, float]
+    latency: Latency
 
     @property
     def worst_layers(self) -> str:
@@ -76,7 +80,7 @@ def export(
     formats: Sequence[str] = ("float32",),
     calibration: NDArray[np.uint8] | None = None,
     max_drop: float = 1.0,
-) -> Iterator[Exported]:
+) -> list[Exported]:
     """Convert a classifier to `.tflite` files beside it, one after the other.
 
     After the last one follow `export.json`, with every figure, and for int8 `export.png`.
@@ -88,8 +92,8 @@ def export(
         calibration: uint8, (N, H, W, 3), of the source's size; by default chosen from the training images.
         max_drop: of top-1 on held-out images against float32, in points.
 
-    Yields:
-        Each file once it is verified and complete; before that nothing has its name.
+    Returns:
+        What was written; a file has its name once it is verified and complete, not before.
 
     Raises:
         UsageError: no such format.
@@ -109,7 +113,7 @@ def export(
     by_float32 = load_graph(float32).predict(exam.images)
     check_float32(source.file, compare(by_float32, by_keras))
 
-    files = []
+    files, written = [], []
     for name in formats:
         path = source.file.with_name(f"{network.name}-{name}.tflite")
         graph = float32 if name == "float32" else convert(network, name, calibration)
@@ -127,8 +131,10 @@ def export(
         with atomic(path) as partial:
             partial.write_bytes(graph)
             _card(source, name, model, graph, accuracy, test).append_to(partial)
+        written.append(path)
         files.append(
-            Exported(
+            functools.partial(
+                Exported,
                 path=path,
                 format=name,
                 size=len(graph),
@@ -143,8 +149,10 @@ def export(
         )
         if name == "int8":
             quantization_picture(layers, by_float32, answers, source.labels, path.with_name("export.png"))
-        yield files[-1]
-    _write_record(source, calibration, max_drop, files)
+    latencies = measure([EdgeModel(path) for path in written])
+    exported = [file(latency=latency) for file, latency in zip(files, latencies, strict=True)]
+    _write_record(source, calibration, max_drop, exported)
+    return exported
 
 
 @dataclass(frozen=True)
