@@ -48,7 +48,7 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 	$(BIN)/python -m cifar_edge.export.noisy_calibration $(FORMATS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=10
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 import resource
@@ -194,7 +195,9 @@ def test_train_and_export_without_names(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_ctrl_c_and_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cifar_edge", "train", "--data", "sample", "--model", "ann", "--epochs", "6"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as training:
+    # A shell's background job, as CI may be, passes on that it ignores Ctrl-C.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as training:
         while not list(tmp_path.glob("runs/*/history.csv")):
             assert training.poll() is None
             time.sleep(0.05)
