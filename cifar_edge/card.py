@@ -93,7 +93,10 @@ def read_card(model: Path) -> Card | None:
         known = {field.name for field in dataclasses.fields(Card)}  # a later version may add to them
         pairs = {name: tuple(fields[name]) for name in ("pixel_range", "input_quantization", "output_quantization")}
         card = Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
-    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
+        for name, pair in pairs.items():
+            if len(pair) != 2 or not all(isinstance(number, int | float) for number in pair):
+                raise ValueError(f"{name} is {pair}")
+    except Exception as error:  # a damaged archive can make zipfile raise anything
         raise ModelError(f"{model}: its card is damaged ({error}); copy or export the model again") from error
     if graph_digest(content[:start]) != card.graph_sha256:
         raise ModelError(f"{model}: its card describes another graph; copy or export the model again")

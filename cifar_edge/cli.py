@@ -106,11 +106,11 @@ Data = Annotated[
     ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--labels", metavar="FILE", help="A class name a line, where the model does not say.")
+    Path | None, typer.Option("--labels", metavar="FILE", help="A class name a line, instead of what the model says.")
 ]
 PixelRange = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="What the model takes for black and white, where it does not say."),
+    typer.Option(metavar="LOW,HIGH", help="What the model takes for black and white, instead of what it says."),
 ]
 
 
@@ -225,7 +225,8 @@ def export(
     say(f"exporting {keras_file}; its {len(network.labels)} classes are taken to be {first} ... {last}")
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
-    wanted = ("float32", "int8") if quantize else (formats or "float32").split(",")
+    names = "float32,int8" if quantize else formats or "float32"
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
     print_exports(export_files(network, arrays, wanted, images, max_drop))
     say("next: cifar-edge classify PHOTOS")
 
@@ -326,7 +327,6 @@ def bench(
     """Compare models: size, latency (batch 1, in turn) and accuracy on the test images."""
     from cifar_edge.benchmarks.latency import measure
     from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
-    from cifar_edge.card import read_card
     from cifar_edge.model import EdgeModel
     from cifar_edge.terminal import results_console, say, table
 
@@ -337,7 +337,7 @@ def bench(
             raise UsageError(f"{plot}: the picture's name must end in .png and stand in a folder that exists")
         from cifar_edge.benchmarks.plots import noise_curves
     told = _labels(label_file), _pair(pixel_range)
-    loaded = [EdgeModel(path, threads, *((None, None) if read_card(path) else told)) for path in models]
+    loaded = [EdgeModel(path, threads, *told) for path in models]
     for model in loaded:
         _say_assumed(model)
     test = _load_test(data)
@@ -413,7 +413,9 @@ def _pair(text: str | None) -> tuple[float, float] | None:
     try:
         low, high = map(float, text.split(","))
     except ValueError:
-        raise UsageError(f"--pixel-range {text}: give two numbers, as in 0,1") from None
+        low = high = math.nan
+    if not math.isfinite(high - low) or low == high:
+        raise UsageError(f"--pixel-range {text}: give two different numbers, as in 0,1")
     return low, high
 
 

@@ -157,7 +157,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         UsageError: it cannot be read, or a line is empty or there twice.
     """
     try:
-        labels = tuple(line.strip() for line in path.read_text().splitlines())
+        labels = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: no text file with a class name a line ({error})") from error
     if not all(labels) or len(set(labels)) < len(labels):

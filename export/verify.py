@@ -46,7 +46,8 @@ def compare(one: NDArray[np.float32], other: NDArray[np.float32]) -> Comparison:
 
 def check_float32(file: Path, comparison: Comparison) -> None:
     """Raise `ExportError` unless a float32 model does what Keras did, rounding apart."""
-    if comparison.difference > MOST_DIFFERENT or comparison.agreement < LEAST_AGREEMENT:
+    # The other way round NaN would pass.
+    if not (comparison.difference <= MOST_DIFFERENT and comparison.agreement >= LEAST_AGREEMENT):
         raise ExportError(
             f"{file}: float32 TFLite is not what Keras computes: probabilities differ by up to "
             f"{comparison.difference:.2g} and {comparison.agreement:.2%} of {comparison.images:,} classes agree; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -102,6 +103,8 @@ def export(
     """
     if unknown := set(formats) - FORMATS.keys():
         raise UsageError(f"unknown format {', '.join(sorted(unknown))}; choose from {', '.join(FORMATS)}")
+    if not math.isfinite(max_drop):
+        raise UsageError(f"max-drop {max_drop} is no number of points: give one, as in 1.0")
     if source.of_cifar10:
         check_told(source, hold_out(data.train)[1])
     exam = _exam(source, data)

@@ -255,6 +255,9 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["bench", "broken.tflite"], 1, "broken.tflite: not a TFLite model"),
         (["data", "fetch", "--url", "no-url"], 2, "no-url is not a URL"),
         (["nonsense"], 2, "No such command"),
+        (["bench", "gone.tflite"], 2, "gone.tflite: no such model file"),
+        (["classify", "{photos}", "--model", "{int8}", "--pixel-range", "nan,1"], 2, "give two different numbers"),
+        (["classify", "{photos}", "--model", "{int8}", "--pixel-range", "0,0"], 2, "give two different numbers"),
     ],
 )
 def test_bad_input(
