@@ -207,8 +207,6 @@ def export(
         raise UsageError("--quantize stands for --formats float32,int8: give one of them")
     source = run or newest_run(finished=True).folder
     keras_file = Run(source).model if source.is_dir() else source
-    if not keras_file.exists():
-        raise UsageError(f"{keras_file}: no such model file; `cifar-edge train` makes one")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
     _import_keras()
     from cifar_edge.export.calibration import from_folder, from_training_set, resized

@@ -17,6 +17,11 @@ Every message is one line that names the file and says what to do:
 """
 
 
+def first_line(error: Exception) -> str:
+    """Return what fits into a message of one line: the first of a library's own, or the error's kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class CifarEdgeError(Exception):
     """Base class of every error this package raises on purpose."""
 

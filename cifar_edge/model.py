@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.card import Card, read_card
-from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.errors import ModelError, UsageError, first_line
 from cifar_edge.native_output import silenced
 
 with silenced():
@@ -69,7 +69,7 @@ class EdgeModel:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{path}: not a TFLite model that runs here ({_first_line(error)}); export or copy it again"
+                f"{path}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
             ) from error
         (source, *other_inputs) = self._interpreter.get_input_details()
         (target, *other_outputs) = self._interpreter.get_output_details()
@@ -186,7 +186,3 @@ def _encoding(dtype: np.dtype[Any], quantization: tuple[float, int], pixel_range
     limits = np.iinfo(dtype)
     encoded: NDArray[Any] = np.clip(np.rint(pixels / scale) + zero_point, limits.min, limits.max).astype(dtype)
     return encoded
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

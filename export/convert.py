@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cifar_edge.errors import ExportError
+from cifar_edge.errors import ExportError, first_line
 from cifar_edge.graph import operations
 from cifar_edge.native_output import silenced
 
@@ -82,8 +82,7 @@ def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> by
         with silenced():
             content: bytes = converter.convert()
     except Exception as error:  # the converter passes on whatever its C++ part raised
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"{model.name}: TensorFlow cannot convert it to {name}: {reason}") from error
+        raise ExportError(f"{model.name}: TensorFlow cannot convert it to {name}: {first_line(error)}") from error
     if name in CALIBRATED:
         check_integers_only(content, name)
     return content

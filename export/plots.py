@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cifar_edge.files import atomic
+from cifar_edge.metrics import evaluate
 
 MOST_NAMES = 20  # classes that fit on an axis by name
 
@@ -36,8 +37,7 @@ def quantization_picture(
     noise.invert_yaxis()
     noise.set_xlabel("signal to quantization noise of the layer's output, dB")
 
-    counts = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(counts, (by_float32.argmax(axis=1), by_int8.argmax(axis=1)), 1)
+    counts = evaluate(by_int8, by_float32.argmax(axis=1)).confusion
     changed = counts - np.diag(counts.diagonal())
     confusion.imshow(changed, cmap="Oranges")
     if len(labels) <= MOST_NAMES:

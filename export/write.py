@@ -27,6 +27,7 @@ from cifar_edge.export.source import Source, check_told
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.files import atomic
 from cifar_edge.graph import operations
+from cifar_edge.metrics import evaluate
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.inference import predict
 
@@ -130,7 +131,7 @@ def export(
         if drop is not None and 100 * drop > max_drop:
             raise ExportError(_refusal(path, name, drop, max_drop, layers))
         test = exam.test and Split(*(part[: VERIFIED if name in SLOW else None] for part in exam.test))
-        accuracy = _accuracy(model.predict(test.images), test.labels) if test else None
+        accuracy = evaluate(model.predict(test.images), test.labels).accuracy if test else None
         with atomic(path) as partial:
             partial.write_bytes(graph)
             _card(source, name, model, graph, accuracy, test).append_to(partial)
@@ -171,7 +172,8 @@ class _Exam:
         if self.labels is None:
             return None
         labels = self.labels[: len(answers)]
-        return _accuracy(reference[: len(labels)], labels) - _accuracy(answers[: len(labels)], labels)
+        before, after = (evaluate(scores[: len(labels)], labels).accuracy for scores in (reference, answers))
+        return before - after
 
 
 def _exam(source: Source, data: Cifar10) -> _Exam:
@@ -192,10 +194,6 @@ def load_graph(graph: bytes) -> EdgeModel:
         file.write(graph)
         file.flush()
         return EdgeModel(file.name, pixel_range=(0.0, 255.0))
-
-
-def _accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    return float((probabilities.argmax(axis=1) == labels).mean())
 
 
 def _refusal(path: Path, name: str, drop: float, max_drop: float, layers: dict[str, float]) -> str:

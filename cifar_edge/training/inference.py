@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES
-from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.errors import ModelError, UsageError, first_line
 from cifar_edge.training.networks import INPUT_SHAPE
 
 SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
@@ -29,9 +29,8 @@ def load_network(path: Path) -> Any:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
         shapes = (model.input_shape, model.output_shape)
     except Exception as error:  # Keras raises anything for a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{path}: not a Keras model that can be loaded here ({reason}); train or copy it again"
+            f"{path}: not a Keras model that can be loaded here ({first_line(error)}); train or copy it again"
         ) from error
     match shapes:
         case (_, int(), int(), 3), (_, int(classes)) if classes > 1:
