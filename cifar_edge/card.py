@@ -20,7 +20,8 @@ from cifar_edge.errors import ModelError
 # A fixed time keeps exports of the same run byte-identical; a zip file cannot hold an earlier one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# It stands in the graph's metadata, so that a card that was cut off or replaced is missed.
+# They stand in the graph's metadata, so that a card that was cut off or replaced is missed.
+_ENTRY = "CIFAR_EDGE_CARD"
 _SEAL = b"cifar-edge card; SHA-256 of all else in this file: "
 _DIGEST = 32  # bytes
 
@@ -39,9 +40,10 @@ class Card:
         fit: how a photo is brought to that size: "crop" takes the centre.
         input_quantization: scale and zero point; (0, 0) for a float input.
         output_quantization: scale and zero point; (0, 0) for a float output.
-        accuracy: top-1 on the test split, 0-1, or None if it has not been measured.
-        test_sha256: digest of that test split, or None.
-        run: name of the training run it came from.
+        accuracy: top-1 on test images, 0-1, or None if it has not been measured.
+        test_images: on how many of them, the first of the split.
+        test_sha256: digest of the whole test split, or None.
+        run: name of the training run it came from, or None.
         versions: of what converted it.
         licence: of the model, or None if it is not known.
     """
@@ -56,22 +58,28 @@ class Card:
     input_quantization: tuple[float, int]
     output_quantization: tuple[float, int]
     accuracy: float | None
+    test_images: int
     test_sha256: str | None
-    run: str
+    run: str | None
     versions: dict[str, str]
     licence: str | None
 
-    def sealed(self, graph: bytes) -> bytes:
-        """Return the content of a `.tflite` file: the graph, with a seal in its metadata, and this card behind it."""
-        from cifar_edge.graph import with_metadata  # slow to import, and reading a card does without
-
+    def behind(self, graph: bytes) -> bytes:
+        """Return the content of a `.tflite` file: a graph from `with_place_for_seal`, then this card, sealed."""
         fields = asdict(self)
         labels = "".join(f"{label}\n" for label in fields.pop("labels"))
-        file = io.BytesIO(with_metadata(graph, "CIFAR_EDGE_CARD", _SEAL + bytes(_DIGEST)))
+        file = io.BytesIO(graph)
         with zipfile.ZipFile(file, "a") as archive:
             for name, content in (("card.json", json.dumps(fields, indent=2) + "\n"), ("labels.txt", labels)):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
         return seal(file.getvalue())
+
+
+def with_place_for_seal(graph: bytes) -> bytes:
+    """Return a graph with an entry in its metadata that `Card.behind` fills."""
+    from cifar_edge.graph import with_metadata  # slow to import, and reading a card does without
+
+    return with_metadata(graph, _ENTRY, _SEAL + bytes(_DIGEST))
 
 
 def seal(content: bytes) -> bytes:
@@ -87,7 +95,7 @@ def read_card(model: Path) -> Card | None:
         ModelError: graph and card are not together what they were when the file was written.
     """
     content = model.read_bytes()
-    if _SEAL not in content:
+    if _SEAL not in content and _ENTRY.encode() not in content:
         return None
     before, sealed, after = _parts(content)
     if sealed != _digest(before, after):
@@ -99,7 +107,7 @@ def read_card(model: Path) -> Card | None:
         known = {field.name for field in dataclasses.fields(Card)}  # a later version may add to them
         pairs = {name: tuple(fields[name]) for name in ("pixel_range", "input_quantization", "output_quantization")}
         return Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(
             f"{model}: its card is of another version ({error!r}); use the cifar-edge that wrote it, or export again"
         ) from error
@@ -107,7 +115,7 @@ def read_card(model: Path) -> Card | None:
 
 def _parts(content: bytes) -> tuple[bytes, bytes, bytes]:
     """Split a file at its seal: what stands before the digest, the digest, and what follows."""
-    start = content.index(_SEAL) + len(_SEAL)
+    start = content.find(_SEAL) + len(_SEAL)
     return content[:start], content[start : start + _DIGEST], content[start + _DIGEST :]
 
 

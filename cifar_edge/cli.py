@@ -107,11 +107,11 @@ Data = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", metavar="FILE|cifar10", help="A class name a line, instead of what the model says."),
+    typer.Option("--labels", metavar="FILE|cifar10", help="A class name a line, for a model that does not say."),
 ]
 PixelRange = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="What the model takes for black and white, instead of what it says."),
+    typer.Option(metavar="LOW,HIGH", help="What it takes for black and white, for a model that does not say."),
 ]
 
 
@@ -191,10 +191,16 @@ def export(
         typer.Option(metavar="DIR", help="Photos for quantization.", show_default="from the training images"),
     ] = None,
     calibration_images: Annotated[int, typer.Option(min=1, help="How many of them.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of their choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
     max_drop: Annotated[
-        float, typer.Option(metavar="POINTS", help="Of top-1 on held-out images; beyond it nothing is written.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Of top-1 on held-out images; beyond it nothing is written.",
+            show_default="1; where classes are unknown, 10 of changed answers",
+        ),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the model, for its card.", show_default="not known")] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
@@ -204,7 +210,7 @@ def export(
     from cifar_edge.terminal import print_exports, say
     from cifar_edge.training.run import Run, newest_run
 
-    if quantize and formats:
+    if quantize and formats is not None:
         raise UsageError("--quantize stands for --formats float32,int8: give one of them")
     source = run or newest_run(finished=True).folder
     keras_file = Run(source).model if source.is_dir() else source
@@ -225,10 +231,11 @@ def export(
     say(f"exporting {keras_file}; its {len(network.labels)} outputs are called {first} ... {last} (--labels)")
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
-    names = "float32,int8" if quantize else formats or "float32"
+    names = "float32,int8" if quantize else "float32" if formats is None else formats
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    print_exports(export_files(network, arrays, wanted, chosen, max_drop))
-    say("next: cifar-edge classify PHOTOS")
+    files = export_files(network, arrays, wanted, chosen, max_drop, licence)
+    print_exports(files)
+    say(f"next: cifar-edge classify PHOTOS --model {files[-1].path}")
 
 
 @app.command()
@@ -256,7 +263,7 @@ def classify(
 
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
-    _say_assumed(chosen)
+    _say_remark(chosen)
     rows = classify_folder(paths, chosen, workers)
     to_file = output not in (None, "-")
     if to_file:
@@ -339,7 +346,7 @@ def bench(
     told = _labels(label_file), _pair(pixel_range)
     loaded = [EdgeModel(path, threads, *told) for path in models]
     for model in loaded:
-        _say_assumed(model)
+        _say_remark(model)
     test = _load_test(data)
     sigmas = (0.0, *(GAUSSIAN_SIGMAS if noise else ()))
     say(f"measuring {len(loaded)} models")
@@ -397,7 +404,7 @@ def show(
 
     model = EdgeModel(file)
     table(str(file), ("", ""), describe(model), results_console())
-    _say_assumed(model)
+    _say_remark(model)
 
 
 def _labels(file: Path | None) -> tuple[str, ...] | None:
@@ -422,11 +429,11 @@ def _pair(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _say_assumed(model: EdgeModel) -> None:
+def _say_remark(model: EdgeModel) -> None:
     from cifar_edge.terminal import say
 
-    if model.assumed:
-        say(f"{model.path}: carries no card; assumed {model.assumed} (--labels, --pixel-range)")
+    if model.remark:
+        say(f"{model.path}: {model.remark}")
 
 
 def _import_keras() -> None:

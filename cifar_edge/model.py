@@ -35,13 +35,14 @@ class EdgeModel:
     Args:
         path: the file; its card says what the graph does not.
         threads: how many LiteRT may use for one image.
-        labels: class names in the order of the outputs, instead of the card's.
-        pixel_range: what the input takes for black and white, instead of the card's.
+        labels: class names in the order of the outputs, if there is no card to say them.
+        pixel_range: what the input takes for black and white, if there is no card to say it.
 
     Attributes:
         path: where it came from.
         card: the file's card, or None.
-        assumed: what neither card nor arguments said; "" if nothing.
+        remark: what was assumed because neither card nor arguments said it, or which argument does
+            not count because the card says otherwise; "" if nothing.
         labels: class names, in the order of the outputs.
         pixel_range: what the input takes for black and white.
         height: of the input, in pixels.
@@ -93,19 +94,29 @@ class EdgeModel:
         if labels is not None and len(labels) != classes:
             raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
         card, natural = self.card, _natural_range(self.dtype, *self.input_quantization)
-        self.labels = tuple(labels or (card.labels if card else map(str, range(classes))))
-        self.pixel_range = pixel_range or (card.pixel_range if card else natural)
+        self.labels = card.labels if card else tuple(map(str, range(classes)) if labels is None else labels)
+        self.pixel_range = card.pixel_range if card else pixel_range or natural
         self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
         self._logits = False
         if card is None:
             noise = np.random.default_rng(0).integers(0, 256, (4, self.height, self.width, 3), np.uint8)
             self._logits = not are_probabilities(self.predict(noise))
-        guesses = {
-            "numbers for labels": labels is None,
-            "pixels from {:g} to {:g}".format(*natural): pixel_range is None,
-            "logits for scores": self._logits,
-        }
-        self.assumed = "" if card else ", ".join(guess for guess, made in guesses.items() if made)
+        self.remark = ""
+        if card:
+            told = {
+                "labels": labels and tuple(labels) != card.labels,
+                "pixel range": pixel_range not in (None, card.pixel_range),
+            }
+            contradicted = " and ".join(name for name, other in told.items() if other)
+            self.remark = contradicted and f"its card's {contradicted} count, not what was told"
+        else:
+            guesses = {
+                "numbers for labels": labels is None,
+                "pixels from {:g} to {:g}".format(*natural): pixel_range is None,
+                "logits for scores": self._logits,
+            }
+            assumed = ", ".join(guess for guess, made in guesses.items() if made)
+            self.remark = assumed and f"carries no card; assumed {assumed} (--labels, --pixel-range)"
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
@@ -150,14 +161,16 @@ class EdgeModel:
 
 
 def newest_export(runs: Path = Path("runs")) -> Path:
-    """Return the `.tflite` file of a run in `runs` that was written last; `UsageError` if there is none."""
+    """Return the model of a run in `runs` that was exported last, as int8 if it was; `UsageError` if there is none."""
     finished = (path for path in runs.glob("*/*.tflite") if not path.name.startswith("."))
     exports = sorted(finished, key=lambda path: path.stat().st_mtime_ns)
     if not exports:
         raise UsageError(
             f"{runs.absolute()}: no exported model in there; run `cifar-edge export`, or name one (--model)"
         )
-    return exports[-1]
+    name, _, _ = exports[-1].stem.rpartition("-")
+    int8 = exports[-1].with_name(f"{name}-int8.tflite")
+    return int8 if int8 in exports else exports[-1]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -170,8 +183,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
         labels = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: no text file with a class name a line ({error})") from error
-    if not all(labels) or len(set(labels)) < len(labels):
-        raise UsageError(f"{path}: an empty line or a name that is there twice; give each class a line of its own")
+    if not labels or not all(labels) or len(set(labels)) < len(labels):
+        raise UsageError(f"{path}: empty, or a line is, or a name is there twice; give each class a line of its own")
     return labels
 
 

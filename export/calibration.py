@@ -86,7 +86,7 @@ def from_folder(folder: Path, size: tuple[int, int], number: int = NUMBER, seed:
         if len(photos) == number:
             break
     if not photos:
-        raise UsageError(f"{folder}: no photos in there to calibrate with")
+        raise UsageError(f"{folder}: no photos in there to calibrate with ({unreadable} cannot be read)")
     return Calibration(np.stack(photos), str(folder), seed, unreadable)
 
 

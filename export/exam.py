@@ -26,11 +26,13 @@ class Exam:
         held_out: the classes of the first of them, held-out training images; None if the network
             tells other classes than CIFAR-10's.
         test: test images with their classes, or None.
+        test_sha256: digest of the whole test split that these come from, or None.
     """
 
     images: NDArray[np.uint8]
     held_out: NDArray[np.uint8] | None
     test: Split | None
+    test_sha256: str | None
 
     def held_out_accuracy(self, answers: NDArray[np.float32]) -> float | None:
         """Return top-1, 0-1, of answers to `images`, on those of them that are held out; or None."""
@@ -42,28 +44,23 @@ class Exam:
         """Return top-1, 0-1, on the test images; or None."""
         return self.test and evaluate(classify(self.test.images), self.test.labels).accuracy
 
-    def shortened(self) -> Exam:
-        """Return the first `VERIFIED` images of each kind only, for models that are slow."""
-        test = self.test and Split(self.test.images[:VERIFIED], self.test.labels[:VERIFIED])
-        held_out = None if self.held_out is None else self.held_out[:VERIFIED]
-        return Exam(self.images[:VERIFIED], held_out, test)
-
 
 def exam_for(source: Source, data: Cifar10, calibration: Calibration) -> Exam:
     """Choose the images for a network.
 
-    The sample has fewer held-out images than `VERIFIED`: training images that were not calibrated
-    with join them. For networks of another size than CIFAR-10's, `VERIFIED` images have to do.
+    The sample has fewer held-out images than `VERIFIED`: training images join them, those first that were
+    not calibrated with. For networks of another size than CIFAR-10's, `VERIFIED` images have to do.
     """
     learned, held_out = hold_out(data.train)
-    calibrated = {image.tobytes() for image in calibration.images}
-    others = [image for image in learned.images[-VERIFIED:] if image.tobytes() not in calibrated]
-    missing = max(0, VERIFIED - len(held_out.images))
-    exam = Exam(np.stack([*held_out.images, *others[:missing]]), held_out.labels, data.test)
-    if source.size != held_out.images.shape[1:3]:
-        exam = exam.shortened()
-    images = resized(exam.images, source.size)
-    if not source.of_cifar10 or exam.held_out is None or exam.test is None:
-        return Exam(images, None, None)
-    test = Split(resized(exam.test.images, source.size), source.numbered(exam.test.labels))
-    return Exam(images, source.numbered(exam.held_out), test)
+    images, labels, test = held_out.images, held_out.labels, data.test
+    if len(images) < VERIFIED:
+        calibrated = {image.tobytes() for image in calibration.images}
+        others = sorted(learned.images, key=lambda image: image.tobytes() in calibrated)
+        images = np.stack([*images, *others[: VERIFIED - len(images)]])
+    if source.size != images.shape[1:3]:
+        images, labels, test = images[:VERIFIED], labels[:VERIFIED], Split(*(part[:VERIFIED] for part in test))
+    images = resized(images, source.size)
+    if not source.of_cifar10:
+        return Exam(images, None, None, None)
+    test = Split(resized(test.images, source.size), source.numbered(test.labels))
+    return Exam(images, source.numbered(labels), test, data.test.digest)

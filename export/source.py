@@ -17,13 +17,14 @@ from cifar_edge.export.calibration import resized
 from cifar_edge.metrics import evaluate
 from cifar_edge.model import are_probabilities
 from cifar_edge.training.inference import load_network, predict
+from cifar_edge.training.run import Run
 
 PIXEL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 """What networks are usually trained with for black and white."""
 
-
-TOLD = 5_000
-"""Training images, at most, that tell whether labels and pixel range are the network's."""
+TOLD, TOLD_RESIZED = 5_000, 1_000
+"""Training images, at most, that tell whether labels and pixel range are the network's; those that must be enlarged
+fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Source:
     @property
     def is_ours(self) -> bool:
         """Whether it is the network of a run."""
-        return self.file.name == "model.keras" and self.file.with_name("run.json").exists()
+        return Run(self.file.parent).model == self.file and Run(self.file.parent).exists()
 
     @property
     def name(self) -> str:
@@ -61,19 +62,28 @@ class Source:
     @property
     def of_cifar10(self) -> bool:
         """Whether it tells the classes of CIFAR-10, in any order and from images of any size."""
-        return sorted(self.labels) == sorted(CLASSES)
+        return self.is_ours or self._has_names_of_cifar10
+
+    @property
+    def _has_names_of_cifar10(self) -> bool:
+        return sorted(name.lower() for name in self.labels) == sorted(CLASSES)
 
     def numbered(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn numbers of CIFAR-10's classes into those of this network's outputs."""
-        return np.array([self.labels.index(name) for name in CLASSES], np.uint8)[labels]
+        if not self._has_names_of_cifar10:  # a run under names of the user's own
+            return labels
+        names = [name.lower() for name in self.labels]
+        return np.array([names.index(name) for name in CLASSES], np.uint8)[labels]
 
     def classifier(self) -> keras.Model:
         """Return the network with the scaling of pixels in front: 0-255, (N, H, W, 3) -> probabilities."""
         if self.pixel_range == (0, 255):
             return self.network
-        pixels = keras.Input(self.network.input_shape[1:], name="pixels")
-        # Keras would number the layer, and no two files would be the same.
-        return keras.Model(pixels, self.network(_scaling(self.pixel_range)(pixels)), name=self.network.name)
+        black, white = self.pixel_range
+        # Keras would number what has no name, and no two files would be the same.
+        pixels = keras.Input(self.network.input_shape[1:], name="unscaled_pixels")
+        scaled = layers.Rescaling((white - black) / 255, black, name="scaling_of_pixels")(pixels)
+        return keras.Model(pixels, self.network(scaled), name=self.network.name)
 
 
 def load_source(
@@ -93,7 +103,7 @@ def load_source(
     """
     network = _with_probabilities(load_network(file), pixel_range)
     classes = network.output_shape[1]
-    source = Source(file, network, pixel_range, tuple(labels or map(str, range(classes))))
+    source = Source(file, network, pixel_range, tuple(map(str, range(classes)) if labels is None else labels))
     if labels is None and source.is_ours:
         source = replace(source, labels=CLASSES)
     if len(source.labels) != classes:
@@ -113,12 +123,15 @@ def check_told(source: Source, train: Split) -> None:
     Raises:
         ExportError: one does; the message says which.
     """
-    some = slice(None, None, -(-len(train.labels) // TOLD))
+    if source.is_ours and source.labels == CLASSES and source.pixel_range == (0, 255):
+        return  # as it was trained
+    number = TOLD if source.size == train.images.shape[1:3] else TOLD_RESIZED
+    some = slice(None, None, -(-len(train.labels) // number))
     images, labels = resized(train.images[some], source.size), source.numbered(train.labels[some])
     readings: list[_Reading] = []
     as_listed = np.arange(len(source.labels))
     for pixel_range in dict.fromkeys((source.pixel_range, *PIXEL_RANGES)):
-        probabilities = predict(source.network, np.asarray(_scaling(pixel_range)(images)))
+        probabilities = predict(replace(source, pixel_range=pixel_range).classifier(), images)
         likely = _likely_order(evaluate(probabilities, labels).confusion)
         readings += [_Reading(pixel_range, order, probabilities, labels) for order in (as_listed, likely)]
     told = readings[0]
@@ -133,7 +146,7 @@ def check_told(source: Source, train: Split) -> None:
     raise ExportError(
         f"{source.file}: as told, {told.right.mean():.1%} of {len(labels):,} training images get their class "
         f"(loss {told.loss:.2f}), but {best.right.mean():.1%} (loss {best.loss:.2f}) with {' and '.join(hints)}; "
-        "export it so"
+        "look up what it was trained with, and tell that"
     )
 
 
@@ -169,13 +182,8 @@ def _with_probabilities(network: keras.Model, pixel_range: tuple[float, float]) 
     noise = np.random.default_rng(0).uniform(low, high, (16, *network.input_shape[1:]))
     if are_probabilities(predict(network, noise.astype(np.float32))):
         return network
-    pixels = keras.Input(network.input_shape[1:], name="pixels")
-    return keras.Model(pixels, layers.Softmax(name="softmax")(network(pixels)), name=network.name)
-
-
-def _scaling(pixel_range: tuple[float, float]) -> keras.Layer:
-    black, white = pixel_range
-    return layers.Rescaling((white - black) / 255, black, name="scaling")
+    pixels = keras.Input(network.input_shape[1:], name="pixels_of_logits")
+    return keras.Model(pixels, layers.Softmax(name="softmax_of_logits")(network(pixels)), name=network.name)
 
 
 def _likely_order(confusion: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -75,5 +75,5 @@ def run(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("runs") / "cnn"
     train(recipe_for("cnn", epochs=3, augment="none"), sample, folder)
-    export(load_source(folder / "model.keras"), sample, ("float32", "int8"))
+    export(load_source(folder / "model.keras"), sample, ("float32", "int8"), licence="MIT")
     return folder

@@ -28,7 +28,9 @@ def without_card(model: Path) -> bytes:
 
 def foreign(model: Path, to: Path) -> Path:
     """Copy the graph alone, without what says that a card belongs to it."""
-    to.write_bytes(without_card(model).replace(b"cifar-edge card", b"other's content"))
+    to.write_bytes(
+        without_card(model).replace(b"cifar-edge card", b"other's content").replace(b"CIFAR_EDGE", b"SOMEBODY_S")
+    )
     return to
 
 
@@ -96,6 +98,9 @@ def test_an_edited_graph_is_noticed(int8: Path, tmp_path: Path) -> None:
     (tmp_path / "edited.tflite").write_bytes(weight)
     with pytest.raises(ModelError, match=r"edited\.tflite: edited or cut off"):
         EdgeModel(tmp_path / "edited.tflite")
+    (tmp_path / "edited.tflite").write_bytes(int8.read_bytes().replace(b"SHA-256", b"SHA-512"))
+    with pytest.raises(ModelError, match=r"edited\.tflite: edited or cut off"):
+        EdgeModel(tmp_path / "edited.tflite")
 
 
 def test_a_file_cut_off_anywhere(int8: Path, tmp_path: Path) -> None:
@@ -114,6 +119,14 @@ def test_a_file_cut_off_anywhere(int8: Path, tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         with pytest.raises(ModelError, match=r"cut\.tflite: (edited or cut off|not a TFLite model)"):
             EdgeModel(path)
+
+
+def test_a_card_counts_more_than_what_is_told(int8: Path, cifar_edge: Callable[..., Outcome], tmp_path: Path) -> None:
+    photo, names = PHOTOS / "cat" / "chelsea.jpg", tmp_path / "labels.txt"
+    names.write_text("\n".join(CLASSES[::-1]))
+    told = cifar_edge("classify", photo, "--model", int8, "--labels", names, "--pixel-range", "0,1")
+    assert "cnn-int8.tflite: its card's labels and pixel range count, not what was told" in told.err
+    assert told.out == cifar_edge("classify", photo, "--model", int8).out
 
 
 def test_other_appended_metadata_is_no_card(int8: Path, tmp_path: Path) -> None:
@@ -150,6 +163,8 @@ def test_a_foreign_model_is_told_what_its_file_does_not_say(
     assert darker.out != told.out
     names.write_text("\n".join(CLASSES[:9]))
     assert "9 labels for 10 outputs" in cifar_edge("classify", photo, "--model", other, "--labels", names).err
+    names.write_text("")
+    assert "empty" in cifar_edge("classify", photo, "--model", other, "--labels", names).err
     names.write_text("cat\ncat\n")
     assert "there twice" in cifar_edge("bench", other, "--data", "sample", "--labels", names).err
     assert cifar_edge("classify", photo, "--model", other, "--pixel-range", "1").code == 2

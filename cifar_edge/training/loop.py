@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
-from cifar_edge.files import atomic
+from cifar_edge.files import atomic, only_process
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.training import augment, plots
 from cifar_edge.training.inference import load_checkpoint, load_model, predict
@@ -77,7 +74,7 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
 
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
-        with _only_process(run):
+        with only_process(run.checkpoint):
             _fit(run, *hold_out(data.train), progress)
             return _finish(run, data.test)
     except KeyboardInterrupt:
@@ -85,20 +82,6 @@ def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
             f"stopped after {run.last_checkpoint()} of {run.recipe.epochs} epochs; "
             f"go on with `cifar-edge train --resume --run {run.folder}`"
         ) from None
-
-
-@contextlib.contextmanager
-def _only_process(run: Run) -> Iterator[None]:
-    """Hold the run's lock, which ends with the process; raise `UsageError` if another one has it."""
-    folder = os.open(run.checkpoint, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"{run.folder}: another process is training it; wait, or start a new run") from None
-    else:
-        yield
-    finally:
-        os.close(folder)
 
 
 def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 from PIL import Image
 
@@ -21,6 +21,7 @@ from cifar_edge.evaluation import evaluate_file
 from cifar_edge.export import calibration, convert, write
 from cifar_edge.export.exam import exam_for
 from cifar_edge.export.source import load_source
+from cifar_edge.export.verify import worst_layers
 from cifar_edge.export.write import export
 from cifar_edge.graph import operations
 from cifar_edge.model import EdgeModel
@@ -124,23 +125,21 @@ def test_a_float_operation_is_found(sample: Cifar10) -> None:
     image = keras.Input((32, 32, 3))
     x = keras.ops.cos(layers.Conv2D(4, 3)(image))
     planted = keras.Model(image, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
-    converter = convert.calibrated_converter(planted, "int8", sample.train.images[::500])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    graph = converter.convert()
-    assert {"CONV_2D", "FULLY_CONNECTED", "COS"} <= {operation.name for operation in operations(graph)}
-    with pytest.raises(ExportError, match=r"not int8 throughout: float remains in DEQUANTIZE .*, COS"):
-        convert.check_integers_only(graph, "int8")
+    with pytest.raises(
+        ExportError, match=r"int8 is not all integers: float remains in DEQUANTIZE \(.*, COS \(.*/Cos\)"
+    ):
+        convert.convert(planted, "int8", sample.train.images[::500])
 
 
-def test_a_float_operation_inside_a_loop_is_found(tmp_path: Path) -> None:
+def test_a_float_operation_inside_a_loop_is_found(tmp_path: Path, sample: Cifar10) -> None:
     image = keras.Input((16, 16, 3))
     x = layers.GRU(4)(layers.Reshape((16, 48))(image))
     recurrent = keras.Model(image, layers.Dense(4, activation="softmax")(x), name="recurrent")
-    graph = convert.convert(recurrent, "float32", np.zeros((1, 16, 16, 3), np.uint8))
-    with pytest.raises(ExportError, match=r"WHILE .*, LOGISTIC"):
-        convert.check_integers_only(graph, "int8")
-    with pytest.raises(ExportError, match=r"not for a model with loops or branches \(WHILE\): export it as float32"):
-        convert.check_no_loops(graph)
+    recurrent.save(tmp_path / "recurrent.keras")
+    found = convert.other_than_integers(convert.convert(recurrent, "float32", np.zeros((1, 16, 16, 3), np.uint8)))
+    assert {"WHILE", "LOGISTIC"} <= {name.partition(" ")[0] for name in found}
+    with pytest.raises(ExportError, match=r"recurrent\.keras: int8 and int16x8 are not for a model with WHILE"):
+        export(load_source(tmp_path / "recurrent.keras"), sample, ("int8",))
 
 
 def test_an_operation_without_an_integer_form_is_refused(sample: Cifar10, tmp_path: Path) -> None:
@@ -154,7 +153,7 @@ def test_an_operation_without_an_integer_form_is_refused(sample: Cifar10, tmp_pa
 
 def test_the_same_export_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / run.name, ignore=shutil.ignore_patterns("*.tflite", "export.*"))
-    command = [sys.executable, "-m", "cifar_edge", "export", copy, "--quantize", "--data", "sample"]
+    command = [sys.executable, "-m", "cifar_edge", "export", copy, "--quantize", "--data", "sample", "--licence", "MIT"]
     subprocess.run(command, check=True, capture_output=True)
     for name in ("cnn-float32.tflite", "cnn-int8.tflite"):
         assert (run / name).read_bytes() == (copy / name).read_bytes()
@@ -177,8 +176,31 @@ def test_every_figure_is_kept(run: Path, sample: Cifar10) -> None:
     assert record["test_sha256"] == sample.test.digest
     assert int8["test_images"] == len(sample.test.labels)
     assert all(20 < decibels < 100 for decibels in int8["signal_to_noise"].values())
-    assert len(int8["signal_to_noise"]) > 4
+    names = [layer.name for layer in load_model(run / "model.keras").layers]
+    layers_ = [name for name in int8["signal_to_noise"] if name != "output"]
+    assert layers_ == [name for name in names if name.startswith(("conv2d", "dense", "probabilities"))]
     assert (run / "export.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_worst_layers_are_named_first() -> None:
+    assert worst_layers({"a": 30.4, "b": 10.0, "c": 40.0, "d": 20.0}) == "b (10 dB), d (20 dB), a (30 dB)"
+
+
+def test_a_converted_model_that_does_something_else_is_refused(
+    copy: Path, sample: Cifar10, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = convert.convert(NETWORKS["cnn"](), "float32", sample.train.images[:1])
+    monkeypatch.setattr(write, "convert", lambda *_: another)
+    with pytest.raises(ExportError, match="float32 TFLite is not what Keras computes"):
+        export(load_source(copy), sample)
+
+
+def test_int8_weights_are_quantized_per_channel_and_bytes_go_in_and_out(run: Path) -> None:
+    model = EdgeModel(run / "cnn-int8.tflite")
+    assert (model.dtype, model.output_quantization) == (np.uint8, (1 / 256, 0))
+    interpreter = Interpreter(str(run / "cnn-int8.tflite"))
+    filters = [detail for detail in interpreter.get_tensor_details() if detail["shape"].tolist() == [64, 3, 3, 32]]
+    assert [len(detail["quantization_parameters"]["scales"]) for detail in filters] == [64]
 
 
 def test_calibration_images_are_balanced_and_never_held_out(sample: Cifar10) -> None:
@@ -193,8 +215,9 @@ def test_calibration_images_are_balanced_and_never_held_out(sample: Cifar10) -> 
 def test_a_network_is_not_judged_by_what_it_was_calibrated_with(copy: Path, sample: Cifar10) -> None:
     chosen = calibration.from_training_set(sample.train)
     judged = exam_for(load_source(copy), sample, chosen)
-    assert len(judged.images) >= 900
+    assert len(judged.images) == 1000
     assert not {image.tobytes() for image in judged.images} & {image.tobytes() for image in chosen.images}
+    assert len(exam_for(load_source(copy), sample, calibration.from_training_set(sample.train, 4500)).images) == 1000
 
 
 def test_calibration_with_photos(copy: Path, tmp_path: Path, cifar_edge: Command) -> None:
@@ -228,23 +251,36 @@ def test_a_model_of_unknown_classes_is_judged_by_its_answers(
     outside: Path, black: Path, tmp_path: Path, cifar_edge: Command
 ) -> None:
     told = ("--data", "sample", "--formats", "int8", "--pixel-range", "0,1", "--calibration", black)
-    outcome = cifar_edge("export", shutil.copy(outside, tmp_path), *told)
+    file = shutil.copy(outside, tmp_path)
+    outcome = cifar_edge("export", file, *told)
     assert outcome.code == 1
     assert "% of answers, more than 10 (--max-drop)" in outcome.err
+    assert "% of answers, more than 0 (--max-drop)" in cifar_edge("export", file, *told, "--max-drop", 0).err
     assert list(content(tmp_path)) == ["outside.keras"]
 
 
 def test_a_missing_255_is_found(outside: Path, tmp_path: Path, cifar_edge: Command) -> None:
     file = shutil.copy(outside, tmp_path)
     outcome = cifar_edge("export", file, "--data", "sample", "--labels", "cifar10")
-    assert (outcome.code, "with --pixel-range 0,1; export it so" in outcome.err) == (1, True)
+    assert (outcome.code, "with --pixel-range 0,1; look up" in outcome.err) == (1, True)
     assert not list(tmp_path.glob("*.tflite"))
     assert cifar_edge("export", file, "--data", "sample", "--labels", "cifar10", "--pixel-range", "0,1").code == 0
 
 
+def test_a_missing_255_is_found_whatever_a_run_s_classes_are_called(
+    copy: Path, tmp_path: Path, cifar_edge: Command
+) -> None:
+    names = tmp_path / "labels.txt"
+    names.write_text("Flugzeug\nAuto\nVogel\nKatze\nHirsch\nHund\nFrosch\nPferd\nSchiff\nLaster\n")
+    told = ("--data", "sample", "--labels", names)
+    assert "with --pixel-range 0,255" in cifar_edge("export", copy, *told, "--pixel-range", "0,1").err
+    assert cifar_edge("export", copy, *told).code == 0
+    assert EdgeModel(tmp_path / "cnn-float32.tflite").labels[3] == "Katze"
+
+
 def test_a_doubled_255_is_found(copy: Path, cifar_edge: Command) -> None:
     outcome = cifar_edge("export", copy, "--data", "sample", "--pixel-range", "0,1")
-    assert (outcome.code, "with --pixel-range 0,255; export it so" in outcome.err) == (1, True)
+    assert (outcome.code, "with --pixel-range 0,255; look up" in outcome.err) == (1, True)
 
 
 def test_swapped_labels_are_found(outside: Path, tmp_path: Path, cifar_edge: Command) -> None:
@@ -270,7 +306,7 @@ def test_a_model_of_cifar10_at_another_size_is_judged_too(outside: Path, tmp_pat
     image = keras.Input((64, 64, 3))
     network = keras.models.load_model(outside)
     keras.Model(image, network(layers.AveragePooling2D(2)(image))).save(tmp_path / "large.keras")
-    with pytest.raises(ExportError, match="with --pixel-range 0,1; export it so"):
+    with pytest.raises(ExportError, match="with --pixel-range 0,1; look up"):
         export(load_source(tmp_path / "large.keras", CLASSES), sample)
     (file,) = export(load_source(tmp_path / "large.keras", CLASSES, (0.0, 1.0)), sample)
     assert file.accuracy is not None
@@ -333,6 +369,7 @@ def test_files_in_one_folder_keep_apart(sample: Cifar10, tmp_path: Path) -> None
         other_people_s(tmp_path / f"{name}.keras")
         (file,) = export(load_source(tmp_path / f"{name}.keras"), sample)
         assert file.path == tmp_path / f"{name}-float32.tflite"
+        assert json.loads((tmp_path / f"{name}-export.json").read_text())["source"] == f"{name}.keras"
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -354,6 +391,7 @@ def test_what_cannot_be_exported_is_refused(run: Path, copy: Path, sample: Cifar
         load_source(folder / "broken.keras")
     with pytest.raises(UsageError, match="9 labels for 10 outputs"):
         load_source(copy, CLASSES[:9])
+    assert "exported already" in cifar_edge("export", run / "cnn-int8.tflite", "--data", "sample").err
     assert "--max-drop -1" in cifar_edge("export", copy, "--data", "sample", "--max-drop", -1).err
     assert "unknown format int4" in cifar_edge("export", copy, "--data", "sample", "--formats", "int4,int8").err
     assert cifar_edge("export", copy, "--data", "sample", "--formats", "int8", "--quantize").code == 2
