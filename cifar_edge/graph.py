@@ -11,6 +11,9 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
+"""Operations that consist of multiply-accumulates."""
+
 _OPERATIONS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 
@@ -31,6 +34,25 @@ class Operation:
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The second factor of its multiply-accumulates; None if it does not do any."""
+        return self.inputs[1] if self.name in MULTIPLYING else None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, those on padding included: a bias, an addition or an activation is none."""
+        if self.weights is None:
+            return 0
+        results, weights = math.prod(self.outputs[0].shape), self.weights.shape
+        if self.name == "TRANSPOSE_CONV":  # each input value meets (outputs, height, width) weights
+            return math.prod(self.inputs[2].shape) * math.prod(weights[:3])
+        if self.name == "DEPTHWISE_CONV_2D":  # weights (1, height, width, outputs)
+            return results * math.prod(weights[1:3])
+        if self.name == "BATCH_MATMUL":  # the first factor's last axis is summed over
+            return results * self.inputs[0].shape[-1]
+        return results * math.prod(weights[1:])  # weights (outputs, ...), all the rest is summed over
 
 
 def operations(content: bytes) -> list[Operation]:
