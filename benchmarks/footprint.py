@@ -60,10 +60,10 @@ def main() -> None:
 
     load = RUNTIMES[request["runtime"]].load
     arguments = Path(request["file"]), request["threads"], 1
-    load(*arguments)(None)
+    load(*arguments)()
     first, memory = time.perf_counter() - started, _peak_memory()
     started = time.perf_counter()
-    load(*arguments)(None)
+    load(*arguments)()
     print(json.dumps((first, time.perf_counter() - started, memory)))
 
 

@@ -75,6 +75,31 @@ def _prefix(content: bytes, length: int) -> bytes:
     return _pack(model)
 
 
+def batched(content: bytes, batch: int) -> bytes:
+    """Make a `.tflite` model take several images at a time.
+
+    LiteRT's own resizing stops at a RESHAPE to a constant shape, which most classifiers end with.
+
+    Args:
+        content: the bytes of a model that takes one image.
+        batch: how many images the new one takes.
+    """
+    model = _unpack(content)
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        computed = model.buffers[tensor.buffer].data is None
+        if computed and tensor.shape is not None and len(tensor.shape) and tensor.shape[0] == 1:
+            tensor.shape = [batch, *tensor.shape[1:]]
+    for operator in graph.operators:
+        if isinstance(operator.builtinOptions, schema.ReshapeOptionsT):
+            operator.builtinOptions.newShape = None  # the second input says it as well
+            shape = model.buffers[graph.tensors[operator.inputs[1]].buffer]
+            sizes = np.frombuffer(bytes(shape.data), np.int32).copy()
+            sizes[0] = batch if sizes[0] == 1 else sizes[0]
+            shape.data = sizes.view(np.uint8)
+    return _pack(model)
+
+
 def _tensor(name: str, shape: Sequence[int], buffer: int, precision: str) -> Any:
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.buffer = name.encode(), list(shape), buffer

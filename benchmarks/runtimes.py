@@ -15,12 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.errors import ModelError, UsageError, first_line
+from cifar_edge.benchmarks.graphs import batched
+from cifar_edge.errors import ModelError, first_line
 from cifar_edge.model import load_interpreter
 from cifar_edge.native_output import silenced
 
-Network = Callable[[NDArray[Any] | None], NDArray[Any]]
-"""Takes a batch of the input's shape and type, or None for random pixels, and returns the output."""
+Network = Callable[..., NDArray[Any]]
+"""Takes images of the input's shape and type, or nothing for random pixels, and returns the output."""
+
+OPSET = 17  # of ONNX
+
+ONNX_TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,13 @@ class Runtime:
     Attributes:
         name: of the runtime.
         packages: that have to be installed.
-        prepare: a `.tflite` file and a folder for what is made of it -> the file that `load` takes.
+        prepare: a `.tflite` file, images a call, a folder for what is made of it -> the file that `load` takes.
         load: that file, threads, images a call -> the network.
     """
 
     name: str
     packages: tuple[str, ...]
-    prepare: Callable[[Path, Path], Path]
+    prepare: Callable[[Path, int, Path], Path]
     load: Callable[[Path, int, int], Network]
 
     @property
@@ -45,44 +50,36 @@ class Runtime:
         return tuple(package for package in self.packages if find_spec(package) is None)
 
 
-def _as_it_is(model: Path, _: Path) -> Path:
-    return model
+def _with_batch(model: Path, batch: int, folder: Path) -> Path:
+    if batch == 1:
+        return model
+    file = folder / f"{model.stem}-{batch}.tflite"
+    file.write_bytes(batched(model.read_bytes(), batch))
+    return file
 
 
-def _litert(model: Path, threads: int, batch: int) -> Network:
-    interpreter = load_interpreter(model, threads)
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    if batch > 1:
-        shape = interpreter.get_input_details()[0]["shape"]
-        try:
-            with silenced():
-                interpreter.resize_tensor_input(source, (batch, *shape[1:]))
-                interpreter.allocate_tensors()
-                interpreter.invoke()
-        except RuntimeError as error:
-            raise ModelError(f"{model}: made for single images ({first_line(error)})") from error
-    details = interpreter.get_input_details()[0]
-    pixels = _pixels(details["shape"], details["dtype"])
+def _litert(file: Path, threads: int, batch: int) -> Network:
+    interpreter = load_interpreter(file, threads)
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    pixels = _pixels((batch, *source["shape"][1:]), source["dtype"])
 
-    def run(images: NDArray[Any] | None = None) -> NDArray[Any]:
-        interpreter.set_tensor(source, pixels if images is None else images)
+    def run(images: NDArray[Any] = pixels) -> NDArray[Any]:
+        interpreter.set_tensor(source["index"], images)
         interpreter.invoke()
-        output: NDArray[Any] = interpreter.get_tensor(target)
+        output: NDArray[Any] = interpreter.get_tensor(target["index"])
         return output
 
-    if len(run()) != batch:
-        raise ModelError(f"{model}: made for single images")
     return run
 
 
-def _keras_beside(model: Path, _: Path) -> Path:
+def _keras_beside(model: Path, batch: int, folder: Path) -> Path:
     keras_file = model.with_name("model.keras")
     if not keras_file.is_file():
-        raise UsageError(f"{model}: no model.keras beside it, which is what TensorFlow runs")
+        raise ModelError(f"{model}: no model.keras beside it, which is what TensorFlow runs")
     return keras_file
 
 
-def _tensorflow(model: Path, threads: int, batch: int) -> Network:
+def _tensorflow(file: Path, threads: int, batch: int) -> Network:
     with silenced():
         import keras
         import tensorflow as tf
@@ -90,48 +87,44 @@ def _tensorflow(model: Path, threads: int, batch: int) -> Network:
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:  # TensorFlow says no once it has begun
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        network = keras.models.load_model(model, compile=False, safe_mode=True)
+        network = keras.models.load_model(file, compile=False, safe_mode=True)
         compiled = tf.function(lambda images: network(images, training=False))
         pixels = _pixels((batch, *network.input_shape[1:]), np.float32)
-        compiled(tf.constant(pixels))
 
-    def run(images: NDArray[Any] | None = None) -> NDArray[Any]:
-        output: NDArray[Any] = compiled(tf.constant(pixels if images is None else images)).numpy()
+    def run(images: NDArray[Any] = pixels) -> NDArray[Any]:
+        output: NDArray[Any] = compiled(tf.constant(images)).numpy()
         return output
 
     return run
 
 
-def _converted_to_onnx(model: Path, folder: Path) -> Path:
+def _converted_to_onnx(model: Path, batch: int, folder: Path) -> Path:
+    graph = _with_batch(model, batch, folder)
     with silenced():
         import tf2onnx
 
         try:
-            network, _ = tf2onnx.convert.from_tflite(str(model), opset=17)
+            network, _ = tf2onnx.convert.from_tflite(str(graph), opset=OPSET)
         except Exception as error:  # a converter of all kinds of graphs raises all kinds of errors
             raise ModelError(f"{model}: tf2onnx cannot convert it ({first_line(error)})") from error
-    converted = folder / f"{model.stem}.onnx"
+    converted = folder / f"{model.stem}-{batch}.onnx"
     converted.write_bytes(network.SerializeToString())
     return converted
 
 
-def _onnxruntime(model: Path, threads: int, batch: int) -> Network:
+def _onnxruntime(file: Path, threads: int, batch: int) -> Network:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     (source,) = session.get_inputs()
-    if source.shape[0] in range(1, batch):
-        raise ModelError(f"{model.stem}: tf2onnx converts it for single images")
-    types = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
-    pixels = _pixels((batch, *source.shape[1:]), types[source.type])
+    pixels = _pixels((batch, *source.shape[1:]), ONNX_TYPES[source.type])
 
-    def run(images: NDArray[Any] | None = None) -> NDArray[Any]:
-        output: NDArray[Any] = session.run(None, {source.name: pixels if images is None else images})[0]
+    def run(images: NDArray[Any] = pixels) -> NDArray[Any]:
+        output: NDArray[Any] = session.run(None, {source.name: images})[0]
         return output
 
-    run()
     return run
 
 
@@ -141,7 +134,7 @@ def _pixels(shape: Any, dtype: Any) -> NDArray[Any]:
     return np.random.default_rng(0).integers(low, low + 256, shape).astype(dtype)
 
 
-LITERT = Runtime("LiteRT", (), _as_it_is, _litert)
+LITERT = Runtime("LiteRT", (), _with_batch, _litert)
 OTHERS = (
     Runtime("TensorFlow", ("tensorflow", "keras"), _keras_beside, _tensorflow),
     Runtime("ONNX Runtime", ("onnxruntime", "tf2onnx", "tensorflow"), _converted_to_onnx, _onnxruntime),
