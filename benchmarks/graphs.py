@@ -91,11 +91,12 @@ def batched(content: bytes, batch: int) -> bytes:
         if computed and tensor.shape is not None and len(tensor.shape) and tensor.shape[0] == 1:
             tensor.shape = [batch, *tensor.shape[1:]]
     for operator in graph.operators:
-        if isinstance(operator.builtinOptions, schema.ReshapeOptionsT):
-            operator.builtinOptions.newShape = None  # the second input says it as well
-            shape = model.buffers[graph.tensors[operator.inputs[1]].buffer]
-            sizes = np.frombuffer(bytes(shape.data), np.int32).copy()
-            sizes[0] = batch if sizes[0] == 1 else sizes[0]
+        code = model.operatorCodes[operator.opcodeIndex]
+        is_reshape = schema.BuiltinOperator.RESHAPE in (code.builtinCode, code.deprecatedBuiltinCode)
+        if is_reshape and (shape := model.buffers[graph.tensors[operator.inputs[1]].buffer]).data is not None:
+            operator.builtinOptions = None  # it may hold the shape once more
+            first, *others = np.frombuffer(bytes(shape.data), np.int32)
+            sizes = np.array([batch if first == 1 else first, *others], np.int32)
             shape.data = sizes.view(np.uint8)
     return _pack(model)
 

@@ -6,6 +6,7 @@ what that gives wherever it is measured.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -80,13 +81,11 @@ def _keras_beside(model: Path, batch: int, folder: Path) -> Path:
 
 
 def _tensorflow(file: Path, threads: int, batch: int) -> Network:
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)  # heeded by a process that has not used TensorFlow yet
     with silenced():
         import keras
         import tensorflow as tf
 
-        if tf.config.threading.get_intra_op_parallelism_threads() != threads:  # TensorFlow says no once it has begun
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
         network = keras.models.load_model(file, compile=False, safe_mode=True)
         compiled = tf.function(lambda images: network(images, training=False))
         pixels = _pixels((batch, *network.input_shape[1:]), np.float32)
