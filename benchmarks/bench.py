@@ -1,7 +1,7 @@
 """Which model should I put on my device? All that is measured of a set of models, in one record.
 
-    record = bench([Path("a.tflite"), Path("b.tflite")], test=load_split("test"))
-    write_json(record, Path("bench.json"))
+record = bench([Path("a.tflite"), Path("b.tflite")], test=load_split("test"))
+write_json(record, Path("bench.json"))
 """
 
 from __future__ import annotations
@@ -155,9 +155,7 @@ class Record:
     notes: list[str]
 
 
-def bench(
-    models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None
-) -> Record:
+def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None) -> Record:
     """Measure models: size, latency, memory, accuracy on clean and on corrupted images.
 
     Args:
@@ -303,7 +301,9 @@ def _refusals(networks: dict[int, list[_Network]], timed: dict[Setting, Timings]
     ]
 
 
-def _footprints(networks: Sequence[_Network], threads: int, progress: Progress) -> defaultdict[int, dict[str, Footprint]]:
+def _footprints(
+    networks: Sequence[_Network], threads: int, progress: Progress
+) -> defaultdict[int, dict[str, Footprint]]:
     found: defaultdict[int, dict[str, Footprint]] = defaultdict(dict)
     for done, network in enumerate(networks):
         progress("loading", done, len(networks))

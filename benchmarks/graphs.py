@@ -70,7 +70,9 @@ def _prefix(content: bytes, length: int) -> bytes:
     graph = model.subgraphs[0]
     graph.operators, rest = graph.operators[:length], graph.operators[length:]
     made = {int(tensor) for operator in graph.operators for tensor in operator.outputs}
-    wanted = {int(tensor) for operator in rest for tensor in operator.inputs} | {int(tensor) for tensor in graph.outputs}
+    wanted = {int(tensor) for operator in rest for tensor in operator.inputs} | {
+        int(tensor) for tensor in graph.outputs
+    }
     graph.outputs = sorted(made & wanted)
     return _pack(model)
 

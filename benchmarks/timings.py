@@ -88,7 +88,11 @@ def main() -> None:
     for (precision, product), latency in zip(products, latencies[len(order) :], strict=True):
         peaks[precision] = max(peaks[precision], 1e6 * math.prod(product) / latency.median)
     found = [of_networks.get(number) for number in range(len(request["networks"]))]
-    print(json.dumps({"latencies": [latency and asdict(latency) for latency in found], "reasons": reasons, "peaks": peaks}))
+    print(
+        json.dumps(
+            {"latencies": [latency and asdict(latency) for latency in found], "reasons": reasons, "peaks": peaks}
+        )
+    )
 
 
 if __name__ == "__main__":
