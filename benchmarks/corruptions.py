@@ -156,7 +156,8 @@ def _snow(
     flakes = _moved(flakes, radius, motion_sigma, random.uniform(-135, -45))
     grey = pixels @ np.array([0.299, 0.587, 0.114])
     whitened = np.maximum(pixels, 1.5 * grey[..., None] + 0.5)
-    return mix * pixels + (1 - mix) * whitened + flakes + np.rot90(flakes, 2, (1, 2))
+    fallen: Floats = flakes + np.rot90(flakes, 2, (1, 2))
+    return mix * pixels + (1 - mix) * whitened + fallen
 
 
 def _frost(pixels: Floats, random: _Random, image_weight: float, frost_weight: float) -> Floats:
@@ -164,18 +165,18 @@ def _frost(pixels: Floats, random: _Random, image_weight: float, frost_weight: f
 
 
 def _fog(pixels: Floats, random: _Random, strength: float, decay: float) -> Floats:
-    brightest = pixels.max((1, 2, 3), keepdims=True)
+    brightest: Floats = pixels.max((1, 2, 3), keepdims=True)
     return (pixels + strength * _plasma(random, decay)) * brightest / (brightest + strength)
 
 
 def _brightness(pixels: Floats, _: _Random, increase: float) -> Floats:
-    value = pixels.max(-1, keepdims=True)  # the V of HSV; what keeps hue and saturation is a common factor
+    value: Floats = pixels.max(-1, keepdims=True)  # the V of HSV; what keeps hue and saturation is a common factor
     shades = np.divide(pixels, value, out=np.ones_like(pixels), where=value > 0)
     return shades * np.minimum(value + increase, 1)
 
 
 def _contrast(pixels: Floats, _: _Random, factor: float) -> Floats:
-    mean = pixels.mean((1, 2), keepdims=True)
+    mean: Floats = pixels.mean((1, 2), keepdims=True)
     return (pixels - mean) * factor + mean
 
 
@@ -286,8 +287,8 @@ def _sampled(pixels: Floats, y: Floats, x: Floats, border: Border) -> Floats:
     down, right = (y - top)[..., None], (x - left)[..., None]
 
     def row(number: NDArray[Any]) -> Floats:
-        first, second = pixels[image, fold[number], fold[left]], pixels[image, fold[number], fold[left + 1]]
-        return first + right * (second - first)
+        first: Floats = pixels[image, fold[number], fold[left]]
+        return first + right * (pixels[image, fold[number], fold[left + 1]] - first)
 
     above = row(top)
     return above + down * (row(top + 1) - above)
@@ -319,7 +320,8 @@ def _plasma(random: _Random, decay: float) -> Floats:
         fill(plasma[:, half::step, ::step], centres + np.roll(centres, 1, 2) + grid + np.roll(grid, -1, 1))
         step, amplitude = half, amplitude / decay
     plasma -= plasma.min((1, 2), keepdims=True)
-    return (plasma / plasma.max((1, 2), keepdims=True))[..., None]
+    plasma /= plasma.max((1, 2), keepdims=True)
+    return plasma[..., None]
 
 
 _FROST = np.array(

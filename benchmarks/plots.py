@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cifar_edge.benchmarks.bench import ModelRecord, Record
-from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
+from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES, corrupt
 from cifar_edge.benchmarks.tables import machine_text
 from cifar_edge.data import CLASSES
 from cifar_edge.files import atomic
@@ -28,12 +28,12 @@ COLUMNS = 5  # of small multiples
 AREA = 0.8  # of a marker, in square points for each KB
 
 
-def draw(record: Record, samples: NDArray[np.uint8], folder: Path) -> list[Path]:
+def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
     """Draw what a record holds.
 
     Args:
         record: of `bench`.
-        samples: an image and its corruptions, uint8, (families, 1 + severities, H, W, 3).
+        images: to show corruptions of, uint8, (N, 32, 32, 3).
         folder: of the PNG files; made if it is not there.
 
     Returns:
@@ -50,7 +50,7 @@ def draw(record: Record, samples: NDArray[np.uint8], folder: Path) -> list[Path]
     if robust:
         pictures["severity"] = lambda: _severity(robust)
         pictures["corruptions"] = lambda: _corruptions(robust)
-        pictures["samples"] = lambda: _samples(samples)
+        pictures["samples"] = lambda: _samples(images)
     paths = []
     for name, picture in pictures.items():
         path = folder / f"{name}.png"
@@ -207,18 +207,25 @@ def _heat(axes: Any, percent: NDArray[np.float64], text: str) -> None:
         axes.text(column, row, text.format(value), ha="center", va="center", color=colour, fontsize=8)
 
 
-def _samples(samples: NDArray[np.uint8]) -> Figure:
-    """An image under each corruption at each severity."""
-    figure = Figure(figsize=(15, 6.6), layout="constrained")
-    grid = figure.subplots(samples.shape[1], samples.shape[0])
-    for (row, column), axes in np.ndenumerate(grid):
-        axes.imshow(samples[column, row])
-        axes.set_xticks(())
-        axes.set_yticks(())
-        if not row:
-            axes.set_title(FAMILIES[column].replace("_", "\n"), fontsize=9)
-        if not column:
-            axes.set_ylabel(f"severity {row}" if row else "clean", fontsize=9)
+def _samples(images: NDArray[np.uint8]) -> Figure:
+    """What each corruption makes of some images, a row for each family; one image beside the other."""
+    rows = [
+        np.concatenate([images, *(corrupt(images, family, severity) for severity in SEVERITIES)]).reshape(
+            1 + len(SEVERITIES), *images.shape
+        )
+        for family in FAMILIES
+    ]
+    framed = np.pad(rows, ((0, 0), (0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    families, conditions, count, height, width, _ = framed.shape
+    sheet = framed.transpose(0, 3, 2, 1, 4, 5).reshape(families * height, count * conditions * width, 3)
+    figure = Figure(figsize=(2.2 + 0.7 * count * conditions, 0.7 * families), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(sheet, interpolation="nearest")
+    axes.set_yticks(height * (np.arange(families) + 0.5), [family.replace("_", " ") for family in FAMILIES])
+    axes.set_xticks(width * (np.arange(count * conditions) + 0.5), ["clean", *map(str, SEVERITIES)] * count)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     return figure
 
 
