@@ -41,11 +41,11 @@ $(BENCH)/%/exported: $(BENCH)/%/model.keras
 bench: $(addsuffix /exported,$(RUNS))
 	$(BIN)/cifar-edge bench --noise --plot benchmarks/noise.png $(addsuffix /*-int8.tflite,$(RUNS)) $(PEERS)
 
-# The tables of export/README.md.
+# The tables of export/README.md, as they stand there.
 FORMATS := $(addprefix $(BENCH)/,ann cnn resnet8)
 formats: $(addsuffix /model.keras,$(FORMATS))
 	for run in $(FORMATS); do $(BIN)/cifar-edge export --formats float32,float16,dynamic,int8,int16x8 $$run; done
-	$(BIN)/python -m cifar_edge.export.noisy_calibration $(FORMATS)
+	$(BIN)/python -m cifar_edge.export.tables $(FORMATS)
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --durations=10
@@ -56,7 +56,7 @@ lint: .venv/installed-dev
 
 # Type checkers cannot follow an editable install of packages that live elsewhere in the tree.
 types: .venv/installed-dev
-	rm -rf build/types
+	rm -rf build/types build/lib # where setuptools keeps files that are gone
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cifar_edge
 

@@ -106,7 +106,8 @@ Data = Annotated[
     ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--labels", metavar="FILE", help="A class name a line, instead of what the model says.")
+    Path | None,
+    typer.Option("--labels", metavar="FILE|cifar10", help="A class name a line, instead of what the model says."),
 ]
 PixelRange = Annotated[
     str | None,
@@ -190,9 +191,9 @@ def export(
         typer.Option(metavar="DIR", help="Photos for quantization.", show_default="from the training images"),
     ] = None,
     calibration_images: Annotated[int, typer.Option(min=1, help="How many of them.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of their choice from the training images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of their choice.")] = 0,
     max_drop: Annotated[
-        float, typer.Option(metavar="POINTS", help="Of top-1 on held-out images; a worse file is not written.")
+        float, typer.Option(metavar="POINTS", help="Of top-1 on held-out images; beyond it nothing is written.")
     ] = 1.0,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
@@ -209,23 +210,24 @@ def export(
     keras_file = Run(source).model if source.is_dir() else source
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
     _import_keras()
-    from cifar_edge.export.calibration import from_folder, from_training_set, resized
+    from cifar_edge.export.calibration import from_folder, from_training_set
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
 
     network = load_source(keras_file, _labels(label_file), _pair(pixel_range) or (0.0, 255.0))
     arrays = _load_or_fetch(data or Run(keras_file.parent).data_source)
     if calibration:
-        images = from_folder(calibration, *network.size, calibration_images)
+        chosen = from_folder(calibration, network.size, calibration_images, seed)
+        say(f"calibrating with {len(chosen.images)} photos from {calibration}; {chosen.unreadable} could not be read")
     else:
-        images = resized(from_training_set(arrays.train, calibration_images, seed), *network.size)
+        chosen = from_training_set(arrays.train, calibration_images, seed)
     first, *_, last = network.labels
-    say(f"exporting {keras_file}; its {len(network.labels)} classes are taken to be {first} ... {last}")
+    say(f"exporting {keras_file}; its {len(network.labels)} outputs are called {first} ... {last} (--labels)")
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
     names = "float32,int8" if quantize else formats or "float32"
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    print_exports(export_files(network, arrays, wanted, images, max_drop))
+    print_exports(export_files(network, arrays, wanted, chosen, max_drop))
     say("next: cifar-edge classify PHOTOS")
 
 
@@ -399,9 +401,12 @@ def show(
 
 
 def _labels(file: Path | None) -> tuple[str, ...] | None:
+    from cifar_edge.data import CLASSES
     from cifar_edge.model import read_labels
 
-    return None if file is None else read_labels(file)
+    if file is None:
+        return None
+    return CLASSES if str(file) == "cifar10" else read_labels(file)
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:

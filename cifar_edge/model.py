@@ -19,6 +19,8 @@ with silenced():
     except ModuleNotFoundError:  # 32-bit ARM has no LiteRT, only its predecessor
         from tflite_runtime.interpreter import Interpreter
 
+ROUNDING = 0.01  # by which a quantized probability may miss the interval from 0 to 1
+
 
 class EdgeModel:
     """An image classifier in a `.tflite` file, float or quantized, ready for photos' bytes.
@@ -86,9 +88,17 @@ class EdgeModel:
         card, natural = self.card, _natural_range(self.dtype, *self.input_quantization)
         self.labels = tuple(labels or (card.labels if card else map(str, range(classes))))
         self.pixel_range = pixel_range or (card.pixel_range if card else natural)
-        guesses = {"numbers for labels": labels, "pixels from {:g} to {:g}".format(*natural): pixel_range}
-        self.assumed = "" if card else " and ".join(guess for guess, told in guesses.items() if told is None)
         self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
+        self._logits = False
+        if card is None:
+            noise = np.random.default_rng(0).integers(0, 256, (4, self.height, self.width, 3), np.uint8)
+            self._logits = not are_probabilities(self.predict(noise))
+        guesses = {
+            "numbers for labels": labels is None,
+            "pixels from {:g} to {:g}".format(*natural): pixel_range is None,
+            "logits for scores": self._logits,
+        }
+        self.assumed = "" if card else ", ".join(guess for guess, made in guesses.items() if made)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
@@ -117,7 +127,7 @@ class EdgeModel:
         scale, zero_point = self.output_quantization
         if scale:
             probabilities = (probabilities - zero_point) * np.float32(scale)
-        return probabilities
+        return _softmax(probabilities) if self._logits else probabilities
 
     def _check_card(self, card: Card, classes: int) -> None:
         """Raise `ModelError` unless the card says of the graph what the graph says of itself."""
@@ -175,6 +185,17 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not all(labels) or len(set(labels)) < len(labels):
         raise UsageError(f"{path}: an empty line or a name that is there twice; give each class a line of its own")
     return labels
+
+
+def are_probabilities(scores: NDArray[np.float32]) -> bool:
+    """Tell whether a classifier's scores for random images can be probabilities; if not, they are logits."""
+    return bool(((scores > -ROUNDING) & (scores < 1 + ROUNDING)).all())
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -59,6 +60,9 @@ int16x8: integers only, int16 activations and int8 weights.
 CALIBRATED = ("int8", "int16x8")
 """The formats that hold integers only; their activations' ranges come from calibration images."""
 
+INTEGER = re.compile(r"u?int\d+|bool")
+CONTROL_FLOW = frozenset(("WHILE", "IF", "STABLEHLO_WHILE", "STABLEHLO_CASE"))
+
 
 def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> bytes:
     """Convert a model that takes raw pixels; its scaling becomes the input's quantization.
@@ -69,7 +73,7 @@ def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> by
     Args:
         model: pixels 0-255, (N, H, W, 3) -> scores (N, classes).
         name: one of `FORMATS`.
-        calibration: uint8, (N, H, W, 3), images as the model will meet them; used by `CALIBRATED` only.
+        calibration: uint8, (N, H, W, 3), images as the model will meet them; for `CALIBRATED` only.
 
     Returns:
         The `.tflite` file's content; the same for the same model, images and versions.
@@ -89,14 +93,23 @@ def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> by
 
 
 def check_integers_only(content: bytes, name: str) -> None:
-    """Walk the graph; raise `ExportError` naming the operations that read or write floats, if any."""
-    floats = [
+    """Walk the graph; raise `ExportError` naming the operations that read or write other than integers, if any."""
+    others = [
         f"{operation.name} ({operation.outputs[0].name})"
         for operation in operations(content)
-        if any(tensor.type.startswith("float") for tensor in (*operation.inputs, *operation.outputs))
+        if not all(INTEGER.fullmatch(tensor.type) for tensor in (*operation.inputs, *operation.outputs))
     ]
-    if floats:
-        raise ExportError(f"not {name} throughout: float remains in {', '.join(floats)}")
+    if others:
+        raise ExportError(f"not {name} throughout: float remains in {', '.join(others)}")
+
+
+def check_no_loops(float32: bytes) -> None:
+    """Raise `ExportError` if a graph has loops or branches: calibrating them crashes TensorFlow's converter."""
+    if kinds := CONTROL_FLOW.intersection(operation.name for operation in operations(float32)):
+        raise ExportError(
+            f"int8 and int16x8 are not for a model with loops or branches ({', '.join(sorted(kinds))}): "
+            "export it as float32, float16 or dynamic"
+        )
 
 
 def calibrated_converter(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> Any:

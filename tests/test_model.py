@@ -46,6 +46,18 @@ def test_a_model_without_a_card_and_of_another_size_works(foreign: keras.Model, 
         assert probabilities.argmax(axis=1).tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_logits_of_a_model_without_a_card_become_probabilities(name: str, tmp_path: Path) -> None:
+    image = keras.Input((16, 16, 3))
+    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(image))
+    network, images = keras.Model(image, logits), np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    (tmp_path / "logits.tflite").write_bytes(convert(network, name, images))
+    model = EdgeModel(tmp_path / "logits.tflite")
+    assert model.assumed.endswith("logits for scores")
+    assert np.allclose(model.predict(images), keras.ops.softmax(network(images.astype(np.float32))), atol=0.1)
+    assert np.allclose(model.predict(images).sum(axis=1), 1)
+
+
 def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> None:
     model = EdgeModel(run / "cnn-int8.tflite", threads=2)
     images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
