@@ -22,10 +22,10 @@ from cifar_edge.benchmarks import footprint, robustness
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.latency import Latency
-from cifar_edge.benchmarks.machine import Machine, State, state, this_machine
+from cifar_edge.benchmarks.machine import Machine, State, state, this_machine, warnings
 from cifar_edge.benchmarks.profile import OperationTime, profile
 from cifar_edge.benchmarks.robustness import Robustness
-from cifar_edge.benchmarks.runtimes import LITERT, Runtime
+from cifar_edge.benchmarks.runtimes import LITERT, RUNTIMES, Runtime
 from cifar_edge.benchmarks.timings import Timings, time_networks
 from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, UsageError
@@ -140,7 +140,7 @@ class Record:
         baseline: name of the model that latencies are compared with.
         peaks: of this CPU.
         models: in the order they were given.
-        notes: what could not be measured, and why.
+        notes: what makes latencies doubtful, what could not be measured, and why.
     """
 
     date: str
@@ -181,7 +181,7 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
         profiles = [profile(path, options.threads[0]) if options.profile else [] for path in paths]
         after = state()
         footprints = _footprints(networks[1], options.threads[0], progress)
-    records = []
+    machine, records = this_machine(), []
     for number, path in enumerate(paths):
         content = path.read_bytes()
         graph = operations(content)
@@ -203,7 +203,7 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
         )
     return Record(
         date=date,
-        machine=this_machine(),
+        machine=machine,
         before=before,
         after=after,
         images=len(test.labels),
@@ -211,7 +211,7 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
         baseline=names[options.baseline],
         peaks=_peaks(timed),
         models=records,
-        notes=notes + _refusals(networks, timed),
+        notes=[*warnings(machine, before, after), *notes, *_refusals(networks, timed)],
     )
 
 
@@ -228,8 +228,8 @@ def model_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def write_json(record: Record, path: Path) -> None:
-    """Write `bench.json`; its schema stands in README.md."""
+def as_json(record: Record) -> dict[str, Any]:
+    """Return the content of `bench.json`; its schema stands in README.md."""
     content = {"schema": SCHEMA} | asdict(record)
     if record.corruptions:
         content["corruptions"] = {"source": record.corruptions, "families": FAMILIES, "severities": SEVERITIES}
@@ -237,8 +237,29 @@ def write_json(record: Record, path: Path) -> None:
         if model.robustness:
             fields["robustness"]["mean_corrupted_accuracy"] = model.robustness.mean_corrupted_accuracy
             fields["robustness"]["mean_corrupted_ece"] = model.robustness.mean_corrupted_ece
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
+    return plain
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write `bench.json`."""
     with atomic(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a `bench.json`.
+
+    Raises:
+        UsageError: it is none, or not of this version.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a bench.json ({error}); `cifar-edge bench --output` writes one") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise UsageError(f"{path}: not a bench.json of schema {SCHEMA}; measure again with `cifar-edge bench --output`")
+    return content
 
 
 def _plain(value: Any) -> Any:
@@ -321,7 +342,7 @@ def _timings(
         for network, latency in zip(networks[batch], timings.latencies, strict=True):
             if latency and number in network.models:
                 speed = 1e6 * batch * macs / latency.median
-                share = speed / timings.peaks[precision]
+                share = speed / timings.peaks[RUNTIMES[network.runtime].precision or precision]
                 found.append(Timing(network.runtime, threads, batch, latency, speed, share))
     return found
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cifar_edge.benchmarks.bench import SCHEMA
 from cifar_edge.errors import CifarEdgeError, UsageError
 
-DEVIATIONS = 2.0  # standard errors of an accuracy that count as noise
+DEVIATIONS = 2.0  # standard errors of a difference that count as noise
+MEMORY = 0.02  # share by which the memory of a process varies
 
 
 @dataclass(frozen=True)
@@ -43,27 +41,33 @@ class RegressionError(CifarEdgeError):
     exit_code = 4
 
 
-def compare(old: Path, new: Path) -> list[Change]:
-    """List the figures of models in both files that differ by more than the noise of the two.
+def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+    """List the figures of models in both records that differ by more than the noise of the two.
+
+    Args:
+        old: content of a `bench.json`.
+        new: content of another one.
 
     Raises:
-        UsageError: one of them is no `bench.json` of this version, or they share no model.
+        UsageError: they share no model.
     """
-    before, after = ({model["name"]: model for model in _read(path)["models"]} for path in (old, new))
-    if not before.keys() & after.keys():
-        raise UsageError(f"{old}: measures none of the models of {new}: {', '.join(before)}")
-    return [change for name in before.keys() & after.keys() for change in _changes(name, before[name], after[name])]
+    before, after = ({model["name"]: model for model in record["models"]} for record in (old, new))
+    common = [name for name in before if name in after]
+    if not common:
+        raise UsageError(f"nothing to compare: the old record has {', '.join(before)}, the new one {', '.join(after)}")
+    return [change for name in common for change in _changes(name, before[name], after[name])]
 
 
-def differences(old: Path, new: Path) -> list[str]:
-    """Say what makes two files hard to compare."""
-    before, after = _read(old), _read(new)
-    told = {"computer": ("machine", "cpu"), "governor": ("machine", "governor"), "versions": ("machine", "versions")}
-    return [
-        f"another {name}: {before[part][field]} in {old}, now {after[part][field]}"
-        for name, (part, field) in told.items()
-        if before[part][field] != after[part][field]
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Say what makes two records hard to compare."""
+    found = [
+        f"another {field}: {old['machine'][field]}, now {new['machine'][field]}"
+        for field in ("cpu", "governor", "system", "versions")
+        if old["machine"][field] != new["machine"][field]
     ]
+    if old["images"] != new["images"]:
+        found.append(f"other test images: {old['images']:,}, now {new['images']:,}")
+    return found
 
 
 def check(changes: list[Change], factor: float) -> None:
@@ -94,7 +98,7 @@ def _figures(model: dict[str, Any]) -> Iterator[tuple[str, tuple[float, float]]]
         yield f"latency, {setting}, µs", (timing["latency"]["median"], timing["latency"]["spread"])
     for runtime, footprint in model["footprints"].items():
         yield f"load, {runtime}, ms", (1e3 * footprint["load"], 1e3 * footprint["load_spread"])
-        yield f"memory, {runtime}, MB", (footprint["memory"] / 1e6, 0.02 * footprint["memory"] / 1e6)
+        yield f"memory, {runtime}, MB", (footprint["memory"] / 1e6, MEMORY * footprint["memory"] / 1e6)
     if evaluation := model["evaluation"]:
         images = sum(map(sum, evaluation["confusion"]))
         yield "wrong on clean images, %", _wrong(evaluation["accuracy"], images)
@@ -103,15 +107,6 @@ def _figures(model: dict[str, Any]) -> Iterator[tuple[str, tuple[float, float]]]
 
 
 def _wrong(accuracy: float, images: int) -> tuple[float, float]:
-    """Error rate in percent and its noise, as if the images were another sample each time."""
-    return 100 * (1 - accuracy), 100 * DEVIATIONS / 2 * math.sqrt(2 * accuracy * (1 - accuracy) / images)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a bench.json ({error}); `cifar-edge bench --output` writes one") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UsageError(f"{path}: not a bench.json of schema {SCHEMA}; measure again with `cifar-edge bench --output`")
-    return content
+    """Error rate in percent and its noise: half of that of a difference, as if each time had images of its own."""
+    of_difference = DEVIATIONS * math.sqrt(2 * accuracy * (1 - accuracy) / images)
+    return 100 * (1 - accuracy), 100 * of_difference / 2

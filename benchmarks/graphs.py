@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
+
+from cifar_edge.graph import pack, unpack
 
 PRECISIONS = ("int8", "float32")
 
@@ -47,7 +48,7 @@ def matrix_product(rows: int, inner: int, columns: int, precision: str) -> bytes
     ]
     subgraph.inputs, subgraph.outputs, subgraph.operators = [0], [2], [product]
     model.subgraphs = [subgraph]
-    return _pack(model)
+    return pack(model)
 
 
 def prefixes(content: bytes) -> list[bytes]:
@@ -60,12 +61,12 @@ def prefixes(content: bytes) -> list[bytes]:
         A model with the first operation, one with the first two, ..., the whole one. Its outputs are
         what the rest would have read, so nothing of it can be left out.
     """
-    count = len(_unpack(content).subgraphs[0].operators)
+    count = len(unpack(content).subgraphs[0].operators)
     return [_prefix(content, length) for length in range(1, count + 1)]
 
 
 def _prefix(content: bytes, length: int) -> bytes:
-    model = _unpack(content)
+    model = unpack(content)
     model.signatureDefs = model.metadata = None  # they name tensors that may be gone
     graph = model.subgraphs[0]
     graph.operators, rest = graph.operators[:length], graph.operators[length:]
@@ -74,7 +75,7 @@ def _prefix(content: bytes, length: int) -> bytes:
         int(tensor) for tensor in graph.outputs
     }
     graph.outputs = sorted(made & wanted)
-    return _pack(model)
+    return pack(model)
 
 
 def batched(content: bytes, batch: int) -> bytes:
@@ -86,7 +87,8 @@ def batched(content: bytes, batch: int) -> bytes:
         content: the bytes of a model that takes one image.
         batch: how many images the new one takes.
     """
-    model = _unpack(content)
+    model = unpack(content)
+    model.metadata = None  # a card would not be of this graph
     graph = model.subgraphs[0]
     for tensor in graph.tensors:
         computed = model.buffers[tensor.buffer].data is None
@@ -100,7 +102,7 @@ def batched(content: bytes, batch: int) -> bytes:
             first, *others = np.frombuffer(bytes(shape.data), np.int32)
             sizes = np.array([batch if first == 1 else first, *others], np.int32)
             shape.data = sizes.view(np.uint8)
-    return _pack(model)
+    return pack(model)
 
 
 def _tensor(name: str, shape: Sequence[int], buffer: int, precision: str) -> Any:
@@ -111,13 +113,3 @@ def _tensor(name: str, shape: Sequence[int], buffer: int, precision: str) -> Any
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.scale, tensor.quantization.zeroPoint = [0.1], [0]
     return tensor
-
-
-def _unpack(content: bytes) -> Any:
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-
-
-def _pack(model: Any) -> bytes:
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

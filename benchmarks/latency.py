@@ -50,14 +50,13 @@ def measure(calls: Sequence[Call], baseline: int | None = 0, rounds: int = ROUND
     """
     seconds = in_turn(calls, rounds)
     medians = [np.median(times, axis=1) for times in seconds]
-    return [
-        Latency(
-            *(1e6 * float(figure) for figure in np.percentile(times, (50, 95, 99))),
-            spread=1e6 * float(np.subtract(*np.percentile(of_rounds, (75, 25)))),
-            ratio=None if baseline is None else float(np.median(of_rounds / medians[baseline])),
-        )
-        for times, of_rounds in zip(seconds, medians, strict=True)
-    ]
+    found = []
+    for times, of_rounds in zip(seconds, medians, strict=True):
+        median, p95, p99 = (1e6 * float(figure) for figure in np.percentile(times, (50, 95, 99)))
+        spread = 1e6 * float(np.subtract(*np.percentile(of_rounds, (75, 25))))
+        ratio = None if baseline is None else float(np.median(of_rounds / medians[baseline]))
+        found.append(Latency(median, p95, p99, spread, ratio))
+    return found
 
 
 def in_turn(calls: Sequence[Call], rounds: int = ROUNDS) -> list[NDArray[np.float64]]:

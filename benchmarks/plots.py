@@ -25,6 +25,8 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E
 MARKERS = "osD^vPX*<>"
 DASHES = ("-", "--", "-.", ":")
 COLUMNS = 5  # of small multiples
+SHOWN = 2  # images under each corruption
+DARKEST, WHITE = 140, 80  # percent: what black stands for, and from where on numbers are white
 AREA = 0.8  # of a marker, in square points for each KB
 
 
@@ -33,7 +35,7 @@ def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
 
     Args:
         record: of `bench`.
-        images: to show corruptions of, uint8, (N, 32, 32, 3).
+        images: uint8, (N, 32, 32, 3); the first ones are shown corrupted.
         folder: of the PNG files; made if it is not there.
 
     Returns:
@@ -50,7 +52,7 @@ def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
     if robust:
         pictures["severity"] = lambda: _severity(robust)
         pictures["corruptions"] = lambda: _corruptions(robust)
-        pictures["samples"] = lambda: _samples(images)
+        pictures["samples"] = lambda: _samples(images[:SHOWN])
     paths = []
     for name, picture in pictures.items():
         path = folder / f"{name}.png"
@@ -97,29 +99,27 @@ def _accuracy_latency(record: Record, models: Sequence[ModelRecord]) -> Figure:
                 edgecolors=style["color"],
                 linewidths=1.5,
                 linestyle="-" if number in front else ":",
-                label=f"{number + 1}  {model.name}, {model.size / 1000:,.0f} KB",
             )
             axes.annotate(
                 str(number + 1),
                 (latency[number], accuracy[number]),
-                ha="center",
-                va="center",
-                fontsize=8,
+                (np.sqrt(area / np.pi) * 0.7 + 2, np.sqrt(area / np.pi) * 0.7 + 2),
+                textcoords="offset points",
                 color=style["color"],
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.margins(0.15)
         axes.grid(alpha=0.3, which="both")
         axes.set_xlabel(f"latency, µs: median, {first.threads} thread(s), batch {first.batch}")
         axes.set_ylabel("top-1 accuracy, %")
         axes.set_title(kind)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8, markerscale=0.3)
-    figure.suptitle(
-        f"area: size of the file; dotted: beaten by another one\n{machine_text(record.machine, record.before, record.after)}",
-        fontsize=8,
-        wrap=True,
-    )
+        axes.legend(loc="lower right")
+    names = "\n".join(f"{number}  {model.name}, {model.size / 1000:,.0f} KB" for number, model in enumerate(models, 1))
+    figure.supxlabel(names, fontsize=9, ha="left", x=0.08)
+    machine = machine_text(record.machine, record.before, record.after)
+    figure.suptitle(f"area: size of the file; dotted: beaten by another one\n{machine}", fontsize=8, wrap=True)
     return figure
 
 
@@ -200,10 +200,10 @@ def _confusion(models: Sequence[ModelRecord]) -> Figure:
 
 
 def _heat(axes: Any, percent: NDArray[np.float64], text: str) -> None:
-    """Draw percentages in grey, 100 in black, with their numbers."""
-    axes.imshow(percent, cmap="Greys", vmin=0, vmax=100, aspect="auto")
+    """Draw percentages in grey, more is darker, with their numbers."""
+    axes.imshow(percent, cmap="Greys", vmin=0, vmax=DARKEST, aspect="auto")
     for (row, column), value in np.ndenumerate(percent):
-        colour = "white" if value > 55 else "black"  # noqa: PLR2004
+        colour = "white" if value > WHITE else "black"
         axes.text(column, row, text.format(value), ha="center", va="center", color=colour, fontsize=8)
 
 

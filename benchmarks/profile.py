@@ -48,5 +48,6 @@ def profile(path: Path, threads: int = 1) -> list[OperationTime]:
     errors = np.subtract(*np.percentile(costs, (75, 25), axis=1)) / 1.349 * 1.2533 / np.sqrt(costs.shape[1])
     return [
         OperationTime(operation.name, operation.outputs[0].shape, operation.macs, float(time), float(error))
-        for operation, time, error in zip(operations(content), middle, errors, strict=True)
+        # After the main graph's operations come those of loops and branches, which are part of these.
+        for operation, time, error in zip(operations(content), middle, errors, strict=False)
     ]

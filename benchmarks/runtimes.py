@@ -38,12 +38,14 @@ class Runtime:
         packages: that have to be installed.
         prepare: a `.tflite` file, images a call, a folder for what is made of it -> the file that `load` takes.
         load: that file, threads, images a call -> the network.
+        precision: of the weights, if that is not what the `.tflite` file has.
     """
 
     name: str
     packages: tuple[str, ...]
     prepare: Callable[[Path, int, Path], Path]
     load: Callable[[Path, int, int], Network]
+    precision: str | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -59,8 +61,18 @@ def _with_batch(model: Path, batch: int, folder: Path) -> Path:
     return file
 
 
-def _litert(file: Path, threads: int, batch: int) -> Network:
-    interpreter = load_interpreter(file, threads)
+def litert(model: Path | bytes, threads: int = 1, batch: int = 1) -> Network:
+    """Load a `.tflite` file, or the content of one, into LiteRT.
+
+    Args:
+        model: it must take `batch` images.
+        threads: that LiteRT may use.
+        batch: images a call.
+
+    Raises:
+        ModelError: not a model that runs here.
+    """
+    interpreter = load_interpreter(model, threads)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     pixels = _pixels((batch, *source["shape"][1:]), source["dtype"])
 
@@ -130,12 +142,13 @@ def _onnxruntime(file: Path, threads: int, batch: int) -> Network:
 def _pixels(shape: Any, dtype: Any) -> NDArray[Any]:
     """What stands for images; how long a network takes does not depend on it."""
     low = -128 if np.dtype(dtype) == np.int8 else 0
-    return np.random.default_rng(0).integers(low, low + 256, shape).astype(dtype)
+    pixels: NDArray[Any] = np.random.default_rng(0).integers(low, low + 256, shape).astype(dtype)
+    return pixels
 
 
-LITERT = Runtime("LiteRT", (), _with_batch, _litert)
+LITERT = Runtime("LiteRT", (), _with_batch, litert)
 OTHERS = (
-    Runtime("TensorFlow", ("tensorflow", "keras"), _keras_beside, _tensorflow),
+    Runtime("TensorFlow", ("tensorflow", "keras"), _keras_beside, _tensorflow, "float32"),
     Runtime("ONNX Runtime", ("onnxruntime", "tf2onnx", "tensorflow"), _converted_to_onnx, _onnxruntime),
 )
 RUNTIMES = {runtime.name: runtime for runtime in (LITERT, *OTHERS)}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cifar_edge.benchmarks.bench import ModelRecord, Record
+from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.machine import Machine, State
 
@@ -26,6 +27,16 @@ def tables(record: Record) -> Iterator[Table]:
         yield _severities(record)
         if twins := _twins(record):
             yield _quantization(twins)
+
+
+def changes_table(changes: Sequence[Change]) -> Table:
+    """List changes, the worst first."""
+    rows = [
+        (change.model, change.figure, f"{change.old:.4g}", f"{change.new:.4g}", f"{change.factor:.2f}")
+        for change in sorted(changes, key=lambda change: -change.factor)
+    ]
+    title = "changed beyond the noise" if rows else "nothing changed beyond the noise"
+    return title, ("model", "figure", "before", "now", "times"), rows
 
 
 def machine_text(machine: Machine, before: State, after: State) -> str:

@@ -63,32 +63,38 @@ def operations(content: bytes) -> list[Operation]:
     Args:
         content: the file's bytes; an appended card does not matter.
     """
-    model = _read(content)
+    model = unpack(content)
     return [operation for graph in model.subgraphs for operation in _operations(model, graph)]
 
 
 def parameters(content: bytes) -> int:
     """Count the numbers that a `.tflite` model stores: weights, biases, and the few that set up operations."""
-    model = _read(content)
+    model = unpack(content)
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
     return sum(math.prod(_tensor(tensor).shape) for tensor in tensors if model.buffers[tensor.buffer].data is not None)
 
 
 def with_metadata(content: bytes, name: str, value: bytes) -> bytes:
     """Return a `.tflite` model that carries `value` under `name` in its metadata, which runtimes pass over."""
-    model = _read(content)
+    model = unpack(content)
     entry, buffer = schema.MetadataT(), schema.BufferT()
     buffer.data = np.frombuffer(value, np.uint8)
     entry.name, entry.buffer = name, len(model.buffers)
     model.buffers = [*model.buffers, buffer]
     model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content) + len(value))
+    return pack(model)
+
+
+def unpack(content: bytes) -> Any:
+    """Read the content of a `.tflite` file into the schema's own objects (`ModelT`), to be changed."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def pack(model: Any) -> bytes:
+    """Write the schema's objects as the content of a `.tflite` file."""
+    builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
-
-
-def _read(content: bytes) -> Any:
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def _operations(model: Any, graph: Any) -> list[Operation]:

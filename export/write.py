@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.benchmarks.latency import Latency, measure
+from cifar_edge.benchmarks.runtimes import litert
 from cifar_edge.card import Card
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import ExportError, UsageError
@@ -143,7 +144,7 @@ def export(
         _check_loss(model, float32, max_drop)
         models.append(model)
 
-    latencies = measure([model.model for model in models])
+    latencies = measure([litert(model.graph) for model in models])
     files = [_figures(*pair, float32, by_keras) for pair in zip(models, latencies, strict=True)]
     record = {
         "source": source.file.name,
