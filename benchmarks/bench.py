@@ -92,7 +92,6 @@ class ModelRecord:
 
     Attributes:
         name: folder and stem of its file.
-        path: as it was given.
         size: of the file, in bytes.
         parameters: numbers that it stores.
         macs: multiply-accumulates an image.
@@ -105,7 +104,6 @@ class ModelRecord:
     """
 
     name: str
-    path: Path
     size: int
     parameters: int
     macs: int
@@ -119,10 +117,11 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most multiply-accumulates a second that this CPU did, in a matrix product under LiteRT."""
+    """The most multiply-accumulates a second that this CPU did in some rounds, in a matrix product under LiteRT."""
 
     precision: str
     threads: int
+    batch: int
     macs_per_second: float
 
 
@@ -189,7 +188,6 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
         records.append(
             ModelRecord(
                 name=names[number],
-                path=path,
                 size=len(content),
                 parameters=parameters(content),
                 macs=macs,
@@ -207,9 +205,13 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
         before=before,
         after=after,
         images=len(test.labels),
-        corruptions=str(options.cifar10c or "benchmarks/corruptions.py") if options.corruptions else "",
+        corruptions=("CIFAR-10-C" if options.cifar10c else "benchmarks/corruptions.py") if options.corruptions else "",
         baseline=names[options.baseline],
-        peaks=_peaks(timed),
+        peaks=[
+            Peak(precision, *setting, speed)
+            for setting, timings in timed.items()
+            for precision, speed in timings.peaks.items()
+        ],
         models=records,
         notes=[*warnings(machine, before, after), *notes, *_refusals(networks, timed)],
     )
@@ -263,8 +265,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has in place of an array or a path."""
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+    """What JSON has in place of an array."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"JSON has nothing like {type(value)}")
 
 
 Setting = tuple[int, int]
@@ -345,15 +349,6 @@ def _timings(
                 share = speed / timings.peaks[RUNTIMES[network.runtime].precision or precision]
                 found.append(Timing(network.runtime, threads, batch, latency, speed, share))
     return found
-
-
-def _peaks(timed: dict[Setting, Timings]) -> list[Peak]:
-    """The best of each precision and number of threads, whatever the batch was that was timed beside it."""
-    best: dict[tuple[str, int], float] = {}
-    for (threads, _), timings in timed.items():
-        for precision, speed in timings.peaks.items():
-            best[precision, threads] = max(speed, best.get((precision, threads), 0.0))
-    return [Peak(*key, speed) for key, speed in best.items()]
 
 
 def _precision(graph: Sequence[Any]) -> str:

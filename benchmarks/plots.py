@@ -103,8 +103,9 @@ def _accuracy_latency(record: Record, models: Sequence[ModelRecord]) -> Figure:
             axes.annotate(
                 str(number + 1),
                 (latency[number], accuracy[number]),
-                (np.sqrt(area / np.pi) * 0.7 + 2, np.sqrt(area / np.pi) * 0.7 + 2),
+                (0, np.sqrt(area / np.pi) + 2),
                 textcoords="offset points",
+                ha="center",
                 color=style["color"],
             )
         axes.set_xscale("log")

@@ -88,7 +88,7 @@ def litert(model: Path | bytes, threads: int = 1, batch: int = 1) -> Network:
 def _keras_beside(model: Path, batch: int, folder: Path) -> Path:
     keras_file = model.with_name("model.keras")
     if not keras_file.is_file():
-        raise ModelError(f"{model}: no model.keras beside it, which is what TensorFlow runs")
+        raise ModelError(f"{model.name}: no model.keras beside it, which is what TensorFlow runs")
     return keras_file
 
 
@@ -117,7 +117,7 @@ def _converted_to_onnx(model: Path, batch: int, folder: Path) -> Path:
         try:
             network, _ = tf2onnx.convert.from_tflite(str(graph), opset=OPSET)
         except Exception as error:  # a converter of all kinds of graphs raises all kinds of errors
-            raise ModelError(f"{model}: tf2onnx cannot convert it ({first_line(error)})") from error
+            raise ModelError(f"{model.name}: tf2onnx cannot convert it ({first_line(error)})") from error
     converted = folder / f"{model.stem}-{batch}.onnx"
     converted.write_bytes(network.SerializeToString())
     return converted

@@ -76,7 +76,9 @@ def _models(record: Record) -> Table:
 
 def _latency(record: Record, threads: int, batch: int) -> Table:
     peaks = ", ".join(
-        f"{peak.precision} {peak.macs_per_second / 1e9:.0f} GMAC/s" for peak in record.peaks if peak.threads == threads
+        f"{peak.precision} {peak.macs_per_second / 1e9:.0f} GMAC/s"
+        for peak in record.peaks
+        if (peak.threads, peak.batch) == (threads, batch)
     )
     title = f"latency of {_counted(batch, 'image')}, {_counted(threads, 'thread')}; peak of this CPU: {peaks}"
     columns = ("model", "runtime", "median", "p95", "p99", "spread", "ratio", "GMAC/s", "of peak")
