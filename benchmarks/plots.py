@@ -64,4 +64,4 @@ def corruption_samples(images: NDArray[np.uint8], path: Path) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     with atomic(path) as partial:
-        figure.savefig(partial, dpi=100)
+        figure.savefig(partial, dpi=100, bbox_inches="tight")
