@@ -13,7 +13,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -107,7 +107,7 @@ def _impulse_noise(pixels: Floats, random: _Random, amount: float) -> Floats:
 
 
 def _defocus_blur(pixels: Floats, _: _Random, radius: float, alias_sigma: float) -> Floats:
-    y, x = np.mgrid[-2:3, -2:3]
+    y, x = np.mgrid[-2:3, -2:3]  # the largest disk is 3x3, blurred 5x5
     disk = (x**2 + y**2 <= radius**2).astype(float)
     soft = np.exp(-(np.arange(-1, 2) ** 2) / (2 * alias_sigma**2))
     windows = sliding_window_view(np.pad(disk, 1), (3, 3))
@@ -155,9 +155,8 @@ def _snow(
     flakes = np.floor(np.clip(np.where(flakes < threshold, 0, flakes), 0, 1) * 255) / 255
     flakes = _moved(flakes, radius, motion_sigma, random.uniform(-135, -45))
     grey = pixels @ np.array([0.299, 0.587, 0.114])
-    whitened = np.maximum(pixels, 1.5 * grey[..., None] + 0.5)
-    fallen: Floats = flakes + np.rot90(flakes, 2, (1, 2))
-    return mix * pixels + (1 - mix) * whitened + fallen
+    whitened: Floats = np.maximum(pixels, 1.5 * grey[..., None] + 0.5)
+    return mix * pixels + (1 - mix) * whitened + flakes + np.rot90(flakes, 2, (1, 2))
 
 
 def _frost(pixels: Floats, random: _Random, image_weight: float, frost_weight: float) -> Floats:
@@ -181,7 +180,7 @@ def _contrast(pixels: Floats, _: _Random, factor: float) -> Floats:
 
 
 def _elastic_transform(pixels: Floats, random: _Random, strength: float, sigma: float, shift: float) -> Floats:
-    corners = np.array([[26.0, 26.0], [26.0, 6.0], [6.0, 6.0]])  # x, y
+    corners = np.array([[26.0, 26.0], [26.0, 6.0], [6.0, 6.0]])  # x, y: a third of the size around the middle
     moved = np.dstack([corners + SIZE * shift * random.uniform(-1, 1, 3, 2), np.ones((len(pixels), 3))])
     affine = np.linalg.solve(moved, np.broadcast_to(corners, (len(pixels), 3, 2)))
     y, x = np.mgrid[:SIZE, :SIZE]
@@ -276,7 +275,7 @@ def _moved(pixels: Floats, radius: int, sigma: float, degrees: Floats) -> Floats
     for tap, weight in enumerate(kernel / kernel.sum()):
         rows, columns = y + down[:, tap, None, None], x + right[:, tap, None, None]
         blurred += weight * pixels[image, fold[rows], fold[columns]]
-    return np.floor((blurred * 65535 + 0.5) / 257) / 255
+    return np.floor((blurred * 65535 + 0.5) / 257) / 255  # rounded to 16 bits, then cut off to 8
 
 
 def _sampled(pixels: Floats, y: Floats, x: Floats, border: Border) -> Floats:
@@ -284,14 +283,15 @@ def _sampled(pixels: Floats, y: Floats, x: Floats, border: Border) -> Floats:
     fold = _fold(border)
     image = np.arange(len(pixels))[:, None, None]
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
-    down, right = (y - top)[..., None], (x - left)[..., None]
+    down: Floats = (y - top)[..., None]
+    right: Floats = (x - left)[..., None]
 
-    def row(number: NDArray[Any]) -> Floats:
+    def row(number: NDArray[np.int64]) -> Floats:
         first: Floats = pixels[image, fold[number], fold[left]]
-        return first + right * (pixels[image, fold[number], fold[left + 1]] - first)
+        second: Floats = pixels[image, fold[number], fold[left + 1]]
+        return (1 - right) * first + right * second
 
-    above = row(top)
-    return above + down * (row(top + 1) - above)
+    return (1 - down) * row(top) + down * row(top + 1)
 
 
 def _fold(border: Border) -> NDArray[np.int64]:

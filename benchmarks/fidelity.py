@@ -45,11 +45,11 @@ def main(path: str) -> None:
     print("|---" + "|---:" * (len(SEVERITIES) + 3) + "|")
     for family, accuracy in zip(FAMILIES, 100 * result.corrupted_accuracy, strict=True):
         mean, published = accuracy.mean(), PUBLISHED[family]
-        cells = [*(f"{share:.1f}" for share in accuracy), f"{mean:.1f}", f"{published}", f"{mean - published:+.1f}"]
-        print("|", " | ".join([family, *cells]), "|")
+        cells = [*(f"{share:.1f}" for share in accuracy), f"{mean:.1f}", f"{published}", f"{mean - published:+z.1f}"]
+        print("|", " | ".join([family.replace("_", " "), *cells]), "|")
     published = float(np.mean(list(PUBLISHED.values())))
     mean = 100 * result.mean_corrupted_accuracy
-    print(f"| mean |{' |' * len(SEVERITIES)} {mean:.1f} | {published:.1f} | {mean - published:+.1f} |")
+    print(f"| mean |{' |' * len(SEVERITIES)} {mean:.1f} | {published:.1f} | {mean - published:+z.1f} |")
     print(f"\nclean {result.accuracy:.2%}")
 
 

@@ -57,7 +57,7 @@ def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
     for name, picture in pictures.items():
         path = folder / f"{name}.png"
         with atomic(path) as partial:
-            picture().savefig(partial, dpi=110)
+            picture().savefig(partial, dpi=110, bbox_inches="tight")
         paths.append(path)
     return paths
 

@@ -104,11 +104,11 @@ def _published(folder: Path, test: Split) -> Iterator[NDArray[np.uint8]]:
 def _array(path: Path) -> NDArray[np.uint8]:
     """Open an array without reading all of it: a family's takes 154 MB, more than a small computer may spare."""
     try:
-        array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array: NDArray[np.uint8] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: cannot be read ({first_line(error)}); the folder should hold CIFAR-10-C's labels.npy "
-            "and an array for each family"
+            f"{path}: cannot be read ({first_line(error)}); the folder should hold CIFAR-10-C as published: "
+            "labels.npy and a .npy file for each corruption"
         ) from error
     return array
 

@@ -354,6 +354,8 @@ def bench(
         from cifar_edge.benchmarks.plots import draw
     if output and (output.suffix != ".json" or not output.parent.is_dir()):
         raise UsageError(f"{output}: the name must end in .json and stand in a folder that exists")
+    if plot and plot.exists() and not plot.is_dir():
+        raise UsageError(f"{plot}: not a folder; name one for the pictures")
     if baseline and baseline not in models:
         raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
     old = measuring.read_json(compare) if compare else None
