@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_edge.errors import CifarEdgeError, UsageError
+from cifar_edge.errors import RegressionError, UsageError
 
 DEVIATIONS = 2.0  # standard errors of a difference that count as noise
 MEMORY = 0.02  # share by which the memory of a process varies
@@ -33,12 +33,6 @@ class Change:
     def factor(self) -> float:
         """How many times as much it is now."""
         return self.new / self.old if self.old else math.inf
-
-
-class RegressionError(CifarEdgeError):
-    """A figure got worse by more than was allowed: exit code 4."""
-
-    exit_code = 4
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:

@@ -177,7 +177,7 @@ def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command) -
     assert (pictures / "accuracy-latency.png").read_bytes().startswith(b"\x89PNG")
     content = json.loads(record.read_text())
     assert content["baseline"] == "cnn/cnn-int8"
-    content["models"][1]["size"] /= 2
+    content["models"][1]["size"] /= 1000
     record.write_text(json.dumps(content))
     compared = cifar_edge("bench", models[1], "--data", "sample", "--threads", "2", "--compare", record)
     assert compared.code == 4

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cifar_edge.benchmarks.compare import RegressionError, check, compare, differences
-from cifar_edge.errors import UsageError
+from cifar_edge.benchmarks.compare import check, compare, differences
+from cifar_edge.errors import RegressionError, UsageError
 
 
 @pytest.fixture
