@@ -10,7 +10,8 @@ from typing import Any
 from cifar_edge.errors import RegressionError, UsageError
 
 DEVIATIONS = 2.0  # standard errors of a difference that count as noise
-MEMORY = 0.02  # share by which the memory of a process varies
+MEMORY = 0.01  # share by which the memory of two processes varies
+DRIFT = 0.015  # and by which a computer is quicker or slower from one run to the next, beyond the spread in each
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,9 @@ def _figures(model: dict[str, Any]) -> Iterator[tuple[str, tuple[float, float]]]
     """Yield what is compared of a model: what it is called, its value and its noise."""
     yield "size, KB", (model["size"] / 1000, 0.0)
     for timing in model["timings"]:
-        setting = f"{timing['runtime']}, {timing['threads']} threads, batch {timing['batch']}"
-        yield f"latency, {setting}, µs", (timing["latency"]["median"], timing["latency"]["spread"])
+        setting = f"{timing['runtime']}, threads {timing['threads']}, batch {timing['batch']}"
+        median, spread = timing["latency"]["median"], timing["latency"]["spread"]
+        yield f"latency, {setting}, µs", (median, spread + DRIFT * median)
     for runtime, footprint in model["footprints"].items():
         yield f"load, {runtime}, ms", (1e3 * footprint["load"], 1e3 * footprint["load_spread"])
         yield f"memory, {runtime}, MB", (footprint["memory"] / 1e6, MEMORY * footprint["memory"] / 1e6)

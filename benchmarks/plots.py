@@ -113,7 +113,7 @@ def _accuracy_latency(record: Record, models: Sequence[ModelRecord]) -> Figure:
         axes.xaxis.set_minor_formatter("{x:g}")
         axes.margins(0.15)
         axes.grid(alpha=0.3, which="both")
-        axes.set_xlabel(f"latency, µs: median, {first.threads} thread(s), batch {first.batch}")
+        axes.set_xlabel(f"latency, µs (median; threads: {first.threads}, batch: {first.batch})")
         axes.set_ylabel("top-1 accuracy, %")
         axes.set_title(kind)
         axes.legend(loc="lower right")
