@@ -1,42 +1,35 @@
 """Which model should I put on my device? All that is measured of a set of models, in one record.
 
-record = bench([Path("a.tflite"), Path("b.tflite")], test=load_split("test"))
+record = measure([Path("a.tflite"), Path("b.tflite")], test=load_split("test"))
 write_json(record, Path("bench.json"))
 """
 
 from __future__ import annotations
 
-import json
+import functools
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cifar_edge.benchmarks import footprint, robustness
-from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import Latency
-from cifar_edge.benchmarks.machine import Machine, State, state, this_machine, warnings
-from cifar_edge.benchmarks.profile import OperationTime, profile
+from cifar_edge.benchmarks.machine import state, this_machine, warnings
+from cifar_edge.benchmarks.profile import profile
+from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Timing
 from cifar_edge.benchmarks.robustness import Robustness
 from cifar_edge.benchmarks.runtimes import LITERT, RUNTIMES, Runtime
 from cifar_edge.benchmarks.timings import Timings, time_networks
 from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, UsageError
 from cifar_edge.evaluation import predict_cifar10, tells_cifar10
-from cifar_edge.files import atomic
-from cifar_edge.graph import operations, parameters
+from cifar_edge.graph import Operation, operations, parameters
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.model import EdgeModel
-
-SCHEMA = 1
-"""Of `bench.json`; see README.md."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
@@ -65,96 +58,7 @@ class Options:
     cifar10c: Path | None = None
 
 
-@dataclass(frozen=True)
-class Timing:
-    """A network's latency in one setting.
-
-    Attributes:
-        runtime: name of what ran it.
-        threads: that it was given.
-        batch: images a call.
-        latency: of a call.
-        macs_per_second: multiply-accumulates.
-        of_peak: that as a share of the CPU's peak with so many threads, 0-1.
-    """
-
-    runtime: str
-    threads: int
-    batch: int
-    latency: Latency
-    macs_per_second: float
-    of_peak: float
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """What was measured of a model.
-
-    Attributes:
-        name: folder and stem of its file.
-        size: of the file, in bytes.
-        parameters: numbers that it stores.
-        macs: multiply-accumulates an image.
-        precision: of its weights in the operations that multiply: "int8" or "float32".
-        footprints: time to load and memory, by runtime.
-        timings: latency, for each runtime, number of threads and batch that it runs with.
-        profile: time of each operation, with the first number of threads; empty if not asked for.
-        evaluation: on clean test images; None if it is not one of CIFAR-10.
-        robustness: on corrupted ones; None if not asked for, too.
-    """
-
-    name: str
-    size: int
-    parameters: int
-    macs: int
-    precision: str
-    footprints: dict[str, Footprint]
-    timings: list[Timing]
-    profile: list[OperationTime]
-    evaluation: Evaluation | None
-    robustness: Robustness | None
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The most multiply-accumulates a second that this CPU did in some rounds, in a matrix product under LiteRT."""
-
-    precision: str
-    threads: int
-    batch: int
-    macs_per_second: float
-
-
-@dataclass(frozen=True)
-class Record:
-    """What was measured of a set of models, and where.
-
-    Attributes:
-        date: when it began, in ISO 8601.
-        machine: the computer.
-        before: its state before latencies were measured.
-        after: and after.
-        images: test images, clean and with each corruption.
-        corruptions: where corrupted images came from; "" if there were none.
-        baseline: name of the model that latencies are compared with.
-        peaks: of this CPU.
-        models: in the order they were given.
-        notes: what makes latencies doubtful, what could not be measured, and why.
-    """
-
-    date: str
-    machine: Machine
-    before: State
-    after: State
-    images: int
-    corruptions: str
-    baseline: str
-    peaks: list[Peak]
-    models: list[ModelRecord]
-    notes: list[str]
-
-
-def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None) -> Record:
+def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None) -> Record:
     """Measure models: size, latency, memory, accuracy on clean and on corrupted images.
 
     Args:
@@ -179,26 +83,20 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
         timed = _timed(networks, options, progress)
         profiles = [profile(path, options.threads[0]) if options.profile else [] for path in paths]
         after = state()
-        footprints = _footprints(networks[1], options.threads[0], progress)
-    machine, records = this_machine(), []
-    for number, path in enumerate(paths):
-        content = path.read_bytes()
-        graph = operations(content)
-        macs, precision = sum(operation.macs for operation in graph), _precision(graph)
-        records.append(
-            ModelRecord(
-                name=names[number],
-                size=len(content),
-                parameters=parameters(content),
-                macs=macs,
-                precision=precision,
-                footprints=footprints[number],
-                timings=_timings(number, macs, precision, networks, timed),
-                profile=profiles[number],
-                evaluation=evaluations[number],
-                robustness=robust[number],
-            )
+        footprints, not_loaded = _footprints(networks[1], options.threads[0], progress)
+    machine = this_machine()
+    records = [
+        _model_record(
+            name,
+            path,
+            functools.partial(_timings, number, networks, timed),
+            footprints=footprints[number],
+            profile=profiles[number],
+            evaluation=evaluations[number],
+            robustness=robust[number],
         )
+        for number, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
     return Record(
         date=date,
         machine=machine,
@@ -213,7 +111,23 @@ def bench(models: Sequence[EdgeModel], test: Split, options: Options, progress: 
             for precision, speed in timings.peaks.items()
         ],
         models=records,
-        notes=[*warnings(machine, before, after), *notes, *_refusals(networks, timed)],
+        notes=[*warnings(machine, before, after), *notes, *_refusals(networks, timed), *not_loaded],
+    )
+
+
+def _model_record(name: str, path: Path, timings: Callable[[int, str], list[Timing]], **measured: Any) -> ModelRecord:
+    """Add what the graph says to what was measured."""
+    content = path.read_bytes()
+    graph = operations(content)
+    macs, precision = sum(operation.macs for operation in graph), _precision(graph)
+    return ModelRecord(
+        name=name,
+        size=len(content),
+        parameters=parameters(content),
+        macs=macs,
+        precision=precision,
+        timings=timings(macs, precision),
+        **measured,
     )
 
 
@@ -228,47 +142,6 @@ def model_names(paths: Sequence[Path]) -> list[str]:
         if name in names[:number]:
             raise UsageError(f"{paths[number]}: a model called {name} is there already; give each of them once")
     return names
-
-
-def as_json(record: Record) -> dict[str, Any]:
-    """Return the content of `bench.json`; its schema stands in README.md."""
-    content = {"schema": SCHEMA} | asdict(record)
-    if record.corruptions:
-        content["corruptions"] = {"source": record.corruptions, "families": FAMILIES, "severities": SEVERITIES}
-    for model, fields in zip(record.models, content["models"], strict=True):
-        if model.robustness:
-            fields["robustness"]["mean_corrupted_accuracy"] = model.robustness.mean_corrupted_accuracy
-            fields["robustness"]["mean_corrupted_ece"] = model.robustness.mean_corrupted_ece
-    plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
-    return plain
-
-
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write `bench.json`."""
-    with atomic(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a `bench.json`.
-
-    Raises:
-        UsageError: it is none, or not of this version.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a bench.json ({error}); `cifar-edge bench --output` writes one") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UsageError(f"{path}: not a bench.json of schema {SCHEMA}; measure again with `cifar-edge bench --output`")
-    return content
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has in place of an array."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"JSON has nothing like {type(value)}")
 
 
 Setting = tuple[int, int]
@@ -328,18 +201,26 @@ def _refusals(networks: dict[int, list[_Network]], timed: dict[Setting, Timings]
 
 def _footprints(
     networks: Sequence[_Network], threads: int, progress: Progress
-) -> defaultdict[int, dict[str, Footprint]]:
+) -> tuple[defaultdict[int, dict[str, Footprint]], list[str]]:
+    """Measure by model and runtime; say what another runtime than LiteRT cannot load."""
     found: defaultdict[int, dict[str, Footprint]] = defaultdict(dict)
+    notes = []
     for done, network in enumerate(networks):
         progress("loading", done, len(networks))
-        measured = footprint.measure(network.runtime, network.file, threads)
+        try:
+            measured = footprint.measure(network.runtime, network.file, threads)
+        except CifarEdgeError as error:
+            if network.runtime == LITERT.name:
+                raise
+            notes.append(f"{network.runtime}: {error}")
+            continue
         for number in network.models:
             found[number][network.runtime] = measured
-    return found
+    return found, notes
 
 
 def _timings(
-    number: int, macs: int, precision: str, networks: dict[int, list[_Network]], timed: dict[Setting, Timings]
+    number: int, networks: dict[int, list[_Network]], timed: dict[Setting, Timings], macs: int, precision: str
 ) -> list[Timing]:
     found = []
     for (threads, batch), timings in timed.items():
@@ -351,7 +232,7 @@ def _timings(
     return found
 
 
-def _precision(graph: Sequence[Any]) -> str:
+def _precision(graph: Sequence[Operation]) -> str:
     """Say what most multiply-accumulates have for weights, of the two precisions that have a peak."""
     macs = {True: 0, False: 0}
     for operation in graph:

@@ -23,7 +23,8 @@ def in_fresh_process(module: str, request: dict[str, Any]) -> Any:
     Raises:
         CifarEdgeError: it failed, or was killed.
     """
-    command = [sys.executable, "-m", f"cifar_edge.benchmarks.{module}"]
+    # -P: a folder that happens to be called cifar_edge, as in a clone, is not the package.
+    command = [sys.executable, "-P", "-m", f"cifar_edge.benchmarks.{module}"]
     result = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True)  # noqa: S603 - ourselves
     if result.returncode == 0:
         return json.loads(result.stdout.splitlines()[-1])

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cifar_edge.benchmarks.bench import ModelRecord, Record
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES, corrupt
+from cifar_edge.benchmarks.record import ModelRecord, Record
 from cifar_edge.benchmarks.tables import machine_text
 from cifar_edge.data import CLASSES
 from cifar_edge.files import atomic

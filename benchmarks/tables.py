@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cifar_edge.benchmarks.bench import ModelRecord, Record
 from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.machine import Machine, State
+from cifar_edge.benchmarks.record import ModelRecord, Record
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 

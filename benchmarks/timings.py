@@ -14,7 +14,7 @@ from cifar_edge.benchmarks.fresh import in_fresh_process
 from cifar_edge.benchmarks.graphs import PRECISIONS, matrix_product
 from cifar_edge.benchmarks.latency import ROUNDS, Latency, measure
 from cifar_edge.benchmarks.runtimes import RUNTIMES
-from cifar_edge.errors import CifarEdgeError
+from cifar_edge.errors import first_line
 from cifar_edge.model import load_interpreter
 
 PRODUCTS = ((1024, 256, 256), (512, 512, 512))
@@ -74,9 +74,12 @@ def main() -> None:
     calls, reasons = {}, {}
     for number, (runtime, file) in enumerate(request["networks"]):
         try:
-            calls[number] = RUNTIMES[runtime].load(Path(file), threads, batch)
-        except CifarEdgeError as error:
-            reasons[number] = str(error)
+            network = RUNTIMES[runtime].load(Path(file), threads, batch)
+            network()
+        except Exception as error:  # a runtime raises anything for what it cannot run
+            reasons[number] = f"{Path(file).name}: {first_line(error)}"
+        else:
+            calls[number] = network
     products = [(precision, product) for precision in PRECISIONS for product in PRODUCTS]
     graphs = [load_interpreter(matrix_product(*product, precision), threads) for precision, product in products]
     order = list(calls)

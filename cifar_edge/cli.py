@@ -343,8 +343,9 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """Compare models: size, latency (in turn), memory, accuracy on clean and on corrupted images."""
-    from cifar_edge.benchmarks import bench as measuring
     from cifar_edge.benchmarks import compare as comparing
+    from cifar_edge.benchmarks.bench import Options, measure
+    from cifar_edge.benchmarks.record import as_json, read_json, write_json
     from cifar_edge.benchmarks.runtimes import OTHERS
     from cifar_edge.benchmarks.tables import changes_table, machine_text, tables
     from cifar_edge.model import EdgeModel
@@ -358,8 +359,8 @@ def bench(
         raise UsageError(f"{plot}: not a folder; name one for the pictures")
     if baseline and baseline not in models:
         raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
-    old = measuring.read_json(compare) if compare else None
-    options = measuring.Options(
+    old = read_json(compare) if compare else None
+    options = Options(
         threads=_counts("--threads", threads),
         batches=_counts("--batch", batch),
         baseline=models.index(baseline) if baseline else 0,
@@ -374,16 +375,16 @@ def bench(
         _say_assumed(model)
     test = _load_test(data)
     with bench_progress() as progress:
-        record = measuring.bench(loaded, test, options, progress)
+        record = measure(loaded, test, options, progress)
     console = results_console()
     console.print(machine_text(record.machine, record.before, record.after))
     for each in tables(record):
         table(*each, console)
     for note in record.notes:
         say(note)
-    content = measuring.as_json(record)
+    content = as_json(record)
     if output:
-        measuring.write_json(content, output)
+        write_json(content, output)
     if plot:
         say(f"pictures: {' '.join(map(str, draw(record, test.images, plot)))}")
     if old:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cifar_edge.benchmarks.bench import Options, Record, as_json, bench, model_names, read_json, write_json
+from cifar_edge.benchmarks.bench import Options, measure, model_names
 from cifar_edge.benchmarks.compare import compare
+from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
 from cifar_edge.benchmarks.tables import tables
 from cifar_edge.data import CLASSES, Cifar10
 from cifar_edge.errors import CifarEdgeError, UsageError
@@ -15,7 +16,7 @@ from cifar_edge.model import EdgeModel
 @pytest.fixture(scope="module")
 def record(run: Path, tiny: Cifar10) -> Record:
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
-    return bench(models, tiny.test, Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True))
+    return measure(models, tiny.test, Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True))
 
 
 def test_every_setting_is_timed(record: Record) -> None:
