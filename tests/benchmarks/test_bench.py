@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from cifar_edge.benchmarks import footprint
 from cifar_edge.benchmarks.bench import Options, measure, model_names
 from cifar_edge.benchmarks.compare import compare
 from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
@@ -96,7 +98,14 @@ def test_models_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
-    from cifar_edge.benchmarks import footprint
-
     with pytest.raises(CifarEdgeError, match=r"failed: .*not a TFLite model"):
         footprint.measure("LiteRT", tmp_path / "gone.tflite")
+
+
+def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    with pytest.raises(CifarEdgeError, match=r"killed by signal 9; most likely memory ran out"):
+        footprint.measure("LiteRT", tmp_path / "m.tflite")
