@@ -38,8 +38,11 @@ $(BENCH)/%/exported: $(BENCH)/%/model.keras
 	$(BIN)/cifar-edge export --quantize $(@D)
 	touch $@
 
-bench: $(addsuffix /exported,$(RUNS))
-	$(BIN)/cifar-edge bench --noise --plot benchmarks/noise.png $(addsuffix /*-int8.tflite,$(RUNS)) $(PEERS)
+# Tables on the screen; every figure, the computer's description and the pictures in benchmarks/results.
+bench: $(addsuffix /exported,$(RUNS)) .venv/installed-all
+	mkdir -p benchmarks/results
+	$(BIN)/cifar-edge bench --noise --runtime --profile --output benchmarks/results/bench.json \
+		--plot benchmarks/results $(addsuffix /*-int8.tflite,$(RUNS)) $(BENCH)/cnn/cnn-float32.tflite $(PEERS)
 
 # The tables of export/README.md, as they stand there.
 FORMATS := $(addprefix $(BENCH)/,ann cnn resnet8)

@@ -46,7 +46,7 @@ app.add_typer(data_app, name="data")
 models_app = typer.Typer(help="Look into model files.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "train"}
+EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench"}
 """The extra that installs a package which some command needs."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -319,53 +319,87 @@ def evaluate(
 @app.command()
 def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite files, anybody's.")],
-    threads: Annotated[int, typer.Option(min=1, help="Threads LiteRT may use for an image.")] = 1,
-    noise: Annotated[
-        bool, typer.Option("--noise", help="Also measure accuracy under gaussian noise, sigma 0.04 to 0.10.")
-    ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against noise; goes with --noise.")
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads for an image, as in 1,2,4.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="N,...", help="Images a call, as in 1,8.")] = "1",
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="What latency is compared with.", show_default="the first one")
     ] = None,
+    runtime: Annotated[
+        bool, typer.Option("--runtime", help="Also time TensorFlow and ONNX Runtime, where they are installed.")
+    ] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Also time each operation of each model.")] = False,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Also measure accuracy under the 15 corruptions of CIFAR-10-C.")
+    ] = False,
+    cifar10c: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The published CIFAR-10-C, instead of our corruptions.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write every figure to FILE.json.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Say what changed since FILE.json was written.")
+    ] = None,
+    regression: Annotated[
+        float, typer.Option(min=1, metavar="FACTOR", help="With --compare: more than so much worse exits with 4.")
+    ] = 1.2,
+    plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compare models: size, latency (batch 1, in turn) and accuracy on the test images."""
-    from cifar_edge.benchmarks.latency import measure
-    from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
+    """Compare models: size, latency (in turn), memory, accuracy on clean and on corrupted images."""
+    from cifar_edge.benchmarks import compare as comparing
+    from cifar_edge.benchmarks.bench import Options, measure
+    from cifar_edge.benchmarks.record import as_json, read_json, write_json
+    from cifar_edge.benchmarks.runtimes import OTHERS
+    from cifar_edge.benchmarks.tables import changes_table, machine_text, tables
     from cifar_edge.model import EdgeModel
-    from cifar_edge.terminal import results_console, say, table
+    from cifar_edge.terminal import bench_progress, results_console, say, table
 
     if plot:
-        if not noise:
-            raise UsageError("--plot draws what --noise measures: give both")
-        if plot.suffix != ".png" or not plot.parent.is_dir():
-            raise UsageError(f"{plot}: the picture's name must end in .png and stand in a folder that exists")
-        from cifar_edge.benchmarks.plots import noise_curves
+        from cifar_edge.benchmarks.plots import draw
+    if output and (output.suffix != ".json" or not output.parent.is_dir()):
+        raise UsageError(f"{output}: the name must end in .json and stand in a folder that exists")
+    if plot and plot.exists() and not plot.is_dir():
+        raise UsageError(f"{plot}: not a folder; name one for the pictures")
+    if baseline and baseline not in models:
+        raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
+    old = read_json(compare) if compare else None
+    options = Options(
+        threads=_counts("--threads", threads),
+        batches=_counts("--batch", batch),
+        baseline=models.index(baseline) if baseline else 0,
+        runtimes=OTHERS if runtime else (),
+        profile=profile,
+        corruptions=noise or cifar10c is not None,
+        cifar10c=cifar10c,
+    )
     told = _labels(label_file), _pair(pixel_range)
-    loaded = [EdgeModel(path, threads, *told) for path in models]
+    loaded = [EdgeModel(path, 1, *told) for path in models]
     for model in loaded:
         _say_remark(model)
     test = _load_test(data)
-    sigmas = (0.0, *(GAUSSIAN_SIGMAS if noise else ()))
-    say(f"measuring {len(loaded)} models")
-    accuracy = accuracy_under_noise(loaded, test, sigmas)
-    rows = [
-        (
-            path,
-            f"{path.stat().st_size / 1000:.1f} KB",
-            f"{latency.median:.1f} µs",
-            f"{latency.p95:.1f} µs",
-            *("-" if math.isnan(share) else f"{share:.2%}" for share in shares),
-        )
-        for path, latency, shares in zip(models, measure(loaded), accuracy, strict=True)
-    ]
-    title = f"{threads} thread{'s' * (threads > 1)}, batch 1; {len(test.labels):,} test images"
-    columns = ("model", "size", "median", "p95", "top-1", *(f"noise {sigma:.2f}" for sigma in sigmas[1:]))
-    table(title, columns, rows, results_console())
+    with bench_progress() as progress:
+        record = measure(loaded, test, options, progress)
+    console = results_console()
+    console.print(machine_text(record.machine, record.before, record.after))
+    for each in tables(record):
+        table(*each, console)
+    for note in record.notes:
+        say(note)
+    content = as_json(record)
+    if output:
+        write_json(content, output)
     if plot:
-        noise_curves([f"{path.resolve().parent.name}/{path.stem}" for path in models], sigmas, accuracy, plot)
+        say(f"pictures: {' '.join(map(str, draw(record, test.images, plot)))}")
+    if old:
+        changes = comparing.compare(old, content)
+        for difference in comparing.differences(old, content):
+            say(difference)
+        table(*changes_table(changes), console)
+        comparing.check(changes, regression)
 
 
 @data_app.command()
@@ -427,6 +461,17 @@ def _pair(text: str | None) -> tuple[float, float] | None:
     if not math.isfinite(high - low) or low == high:
         raise UsageError(f"--pixel-range {text}: give two different numbers, as in 0,1")
     return low, high
+
+
+def _counts(option: str, text: str) -> tuple[int, ...]:
+    """Read "1,2,4"."""
+    try:
+        counts = tuple(dict.fromkeys(map(int, text.split(","))))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise UsageError(f"{option} {text}: give whole numbers from 1 on, as in 1,2,4")
+    return counts
 
 
 def _say_remark(model: EdgeModel) -> None:

@@ -66,14 +66,7 @@ class EdgeModel:
         self.path = Path(path)
         if not self.path.is_file():
             raise UsageError(f"{path}: no such model file; `cifar-edge export` writes one")
-        try:
-            with silenced():
-                self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{path}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
-            ) from error
+        self._interpreter = load_interpreter(self.path, threads)
         (source, *other_inputs) = self._interpreter.get_input_details()
         (target, *other_outputs) = self._interpreter.get_output_details()
         shape, scores = source["shape"].tolist(), target["shape"].tolist()
@@ -158,6 +151,25 @@ class EdgeModel:
         else:
             return
         raise ModelError(f"{self.path}: its card has {reason}; copy or export the model again")
+
+
+def load_interpreter(model: Path | bytes, threads: int = 1) -> Any:
+    """Return LiteRT's interpreter of a `.tflite` file, or of the content of one, ready for its input.
+
+    Raises:
+        ModelError: not a TFLite model that runs here.
+    """
+    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    try:
+        with silenced():
+            interpreter: Any = Interpreter(**source, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        name = "a graph in memory" if isinstance(model, bytes) else model
+        raise ModelError(
+            f"{name}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
+        ) from error
+    return interpreter
 
 
 def newest_export(runs: Path = Path("runs")) -> Path:

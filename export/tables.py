@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, gaussian_noise
+from cifar_edge.benchmarks.corruptions import corrupt
 from cifar_edge.data import hold_out, load_cifar10
 from cifar_edge.export.calibration import from_training_set
 from cifar_edge.export.convert import convert
@@ -23,7 +23,9 @@ from cifar_edge.export.write import load_graph
 from cifar_edge.metrics import evaluate
 from cifar_edge.training.run import Run
 
-SIGMA = GAUSSIAN_SIGMAS[-1]
+NOISE = ("gaussian_noise", 5)
+"""Family and severity of what is noisy here."""
+
 COMPARED = ("largest difference", "agreement, %", "latency, µs", "to float32")
 SHARES = (0.0, 0.25, 0.5, 1.0)
 
@@ -53,9 +55,9 @@ def noisy_calibration(folders: Sequence[Path]) -> Iterator[tuple[object, ...]]:
     """Yield the lines of the second table."""
     train = load_cifar10(Run(folders[0]).data_source).train
     held_out = hold_out(train)[1]
-    shown = {"clean": held_out.images, "noisy": gaussian_noise(held_out.images, SIGMA)}
+    shown = {"clean": held_out.images, "noisy": corrupt(held_out.images, *NOISE)}
     calibration = from_training_set(train).images
-    noisy = gaussian_noise(calibration, SIGMA, seed=1)
+    noisy = corrupt(calibration, *NOISE, seed=1)
     yield ("run", "held-out images", "float32", *(f"int8, {share:.0%} noisy" for share in SHARES))
     for folder in folders:
         network = load_source(Run(folder).model).classifier()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.benchmarks.latency import Latency, measure
+from cifar_edge.benchmarks.runtimes import litert
 from cifar_edge.card import Card, with_place_for_seal
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import ExportError, UsageError
@@ -231,7 +232,7 @@ def _write(
     """Measure verified models and write them, with the record and the picture."""
     files, contents = [], {}
     prefix = "" if source.is_ours else f"{source.name}-"
-    for model, latency in zip(models, measure([model.model for model in models]), strict=True):
+    for model, latency in zip(models, measure([litert(model.graph) for model in models]), strict=True):
         accuracy = exam.test_accuracy(model.model.predict)
         contents[model.path] = replace(model.card, accuracy=accuracy).behind(model.graph)
         files.append(
