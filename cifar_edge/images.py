@@ -6,7 +6,7 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +19,23 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 
 FITS = ("crop", "pad", "stretch")
 
-# Less is not faster for photos of a megapixel or more (1/8 is the smallest scale there is), and coarser.
-REDUCED = 4
+FIT = "stretch"
+"""The best of them for CIFAR-10's classes on real photos; `benchmarks/README.md` has the comparison."""
+
+# Pixels of the reduced image for one of the result. Fewer would change what the network says of some
+# photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
+REDUCED = 8
 
 SMALL = 1 << 16  # bytes; to read such a file at once is cheaper than to seek in it
-PADDING = "white"  # as transparent parts
+WHITE = 255
 
 
-def load(
-    path: str | Path, height: int, width: int, fit: str = "crop", exif_thumbnails: bool = False
-) -> NDArray[np.uint8]:
+def load(path: str | Path, height: int, width: int, fit: str = FIT, exif_thumbnails: bool = False) -> NDArray[np.uint8]:
     """Read a photo as the network wants it: upright, of its size, RGB.
 
-    JPEGs are decoded at the smallest DCT scale that still has `REDUCED` times the wanted size.
-    Transparent parts become white; of an animation or a document the first picture counts.
+    Each pixel is the average of the area it stands for. JPEGs are decoded at the smallest DCT scale that still
+    has `REDUCED` times the wanted size. Transparent parts become white. Of an animation or a document the
+    first picture counts.
 
     Args:
         path: a file in one of `FORMATS`, whatever its name.
@@ -54,10 +57,10 @@ def load(
         raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
     try:
         with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
-            image = exif_thumbnails and _thumbnail(photo, height, width) or photo
+            image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
             image.draft("RGB", (REDUCED * width, REDUCED * height))
             ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(_fit(_to_8_bit(image), height, width, fit))
+            return _fit(_to_rgb(image), height, width, fit)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -67,12 +70,13 @@ def load(
 
 
 def _open(path: str | Path) -> BinaryIO:
-    about = os.stat(path)
+    # Without pathlib, which takes as long as the rest of this.
+    about = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
         raise ImageError("a folder that cannot be listed" if stat.S_ISDIR(about.st_mode) else "not a regular file")
     if about.st_size > SMALL:
-        return open(path, "rb")
-    with open(path, "rb", buffering=0) as file:
+        return open(path, "rb")  # noqa: PTH123
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         return io.BytesIO(file.read(SMALL))
 
 
@@ -95,35 +99,52 @@ def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | Non
     return thumbnail
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Return an image of 8-bit channels that can be averaged: RGB, or RGBA if parts are transparent."""
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError("pixels of 32 bits, whose black and white are unknown; save it with 8 or 16")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _fit(image: Image.Image, height: int, width: int, fit: str) -> Image.Image:
-    """Bring an image to the wanted size, averaging it down (or interpolating it up), and make it RGB."""
+def _fit(image: Image.Image, height: int, width: int, fit: str) -> NDArray[np.uint8]:
     if image.size == (width, height):
-        return _flatten(image)
+        return np.asarray(image)
     scales = image.width / width, image.height / height
-    scale = max(scales) if fit == "pad" else min(scales)
-    resample = Image.Resampling.BOX if scale > 1 else Image.Resampling.BILINEAR
     if fit == "pad":
-        size = max(1, round(image.width / scale)), max(1, round(image.height / scale))
-        padded = Image.new("RGB", (width, height), PADDING)
-        padded.paste(_flatten(image.resize(size, resample)), ((width - size[0]) // 2, (height - size[1]) // 2))
+        inner_width, inner_height = (max(1, round(side / max(scales))) for side in image.size)
+        left, top = (width - inner_width) // 2, (height - inner_height) // 2
+        padded = np.full((height, width, 3), WHITE, np.uint8)
+        inner = _resize(image, (0, 0, *image.size), inner_height, inner_width)
+        padded[top : top + inner_height, left : left + inner_width] = inner
         return padded
-    across, down = (image.width, image.height) if fit == "stretch" else (width * scale, height * scale)
+    across, down = image.size if fit == "stretch" else (width * min(scales), height * min(scales))
     left, top = (image.width - across) / 2, (image.height - down) / 2
-    return _flatten(image.resize((width, height), resample, (left, top, left + across, top + down)))
+    return _resize(image, (left, top, left + across, top + down), height, width)
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+def _resize(image: Image.Image, box: tuple[float, float, float, float], height: int, width: int) -> NDArray[np.uint8]:
+    """Average down what is in a box (left, top, right, bottom), or interpolate it up."""
+    scale = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+    if scale <= 1:
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    block = max(1, int(scale / REDUCED))
+    pixels = np.asarray(image.reduce(block))
+    left, top, right, bottom = (edge / block for edge in box)
+    rows = _means(pixels, top, bottom, height)
+    return np.rint(_means(rows.swapaxes(0, 1), left, right, width).swapaxes(0, 1)).astype(np.uint8)
+
+
+def _means(pixels: NDArray[Any], start: float, stop: float, count: int) -> NDArray[np.float32]:
+    """Average along the first axis, from `start` to `stop`, to `count` values; a pixel on a border counts in part.
+
+    Pillow's BOX takes each pixel whole or not at all, which is far off where a value stands for a few pixels.
+    """
+    borders = np.linspace(start, stop, count + 1)
+    whole = np.minimum(borders.astype(int), len(pixels) - 1)
+    parts = (borders - whole).astype(np.float32)[:, None, None] * pixels[whole]
+    sums = np.add.reduceat(pixels[: whole[-1]], whole[:-1], axis=0, dtype=np.float32)
+    return (sums - parts[:-1] + parts[1:]) * np.float32(count / (stop - start))
