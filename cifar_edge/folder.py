@@ -108,6 +108,6 @@ def _row(file: Path, image: Future[NDArray[np.uint8]], model: EdgeModel) -> Row:
     try:
         probabilities = model.predict(image.result()[None])[0]
     except ImageError as error:
-        return Row(str(file), "", None, str(error))
-    best = int(probabilities.argmax())
-    return Row(str(file), model.labels[best], float(probabilities[best]), "")
+        return Row(str(file), "", None, (), str(error), 0.0, model.path.name)
+    top = tuple((model.labels[k], float(probabilities[k])) for k in probabilities.argsort()[::-1][:3])
+    return Row(str(file), *top[0], top, "", 0.0, model.path.name)

@@ -20,16 +20,22 @@ class Row:
     """One photo's result.
 
     Attributes:
-        path: of the file.
-        label: the most probable class, or "" if the file could not be read.
-        confidence: its probability, 0-1, or None.
+        path: as found; names that are not UTF-8 via surrogateescape.
+        label: the most probable class, "" if the file could not be read, "unknown" if too uncertain.
+        confidence: of the most probable class, 0-1, also where the label is unknown; or None.
+        top: the most probable classes with their probabilities.
         error: why the file could not be read, or "".
+        milliseconds: time spent on this photo.
+        model: name of the model's file.
     """
 
     path: str
     label: str
     confidence: float | None
+    top: tuple[tuple[str, float], ...]
     error: str
+    milliseconds: float
+    model: str
 
 
 def in_own_folder(row: Row) -> bool:
