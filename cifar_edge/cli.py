@@ -18,8 +18,11 @@ from cifar_edge import __version__
 from cifar_edge.errors import CifarEdgeError, Interrupted, UnreadablePhotos, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cifar_edge.data import Cifar10, Split
     from cifar_edge.model import EdgeModel
+    from cifar_edge.results import Row
 
 
 class _Commands(typer.core.TyperGroup):
@@ -268,7 +271,7 @@ def classify(
     say(f"model: {chosen.path}")
     _say_assumed(chosen)
     file = None if output == "-" else output
-    rows = classify_folder(
+    rows: Iterator[Row] = classify_folder(
         paths,
         chosen,
         workers,

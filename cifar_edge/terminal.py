@@ -78,7 +78,9 @@ def print_summary(summary: Summary, console: Console) -> None:
         matrix = summary.confusion
         console.print(f"accuracy {summary.accuracy:.2%} of {matrix.total():,} photos whose folders say their classes")
         answers = sorted({label for _, label in matrix})
-        rows = [(truth, *(matrix[truth, label] for label in answers)) for truth in sorted({truth for truth, _ in matrix})]
+        rows = [
+            (truth, *(matrix[truth, label] for label in answers)) for truth in sorted({truth for truth, _ in matrix})
+        ]
         table("photos by folder (rows) and predicted class", ("folder", *answers), rows, console)
 
 
