@@ -250,6 +250,12 @@ def classify(
         Path | None, typer.Option(metavar="DIR", help="Copy each photo into a folder of its label's name in DIR.")
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Make links in DIR instead of copies.")] = False,
+    fit: Annotated[
+        str | None, typer.Option(help="crop, pad or stretch to the network's shape.", show_default="the card's")
+    ] = None,
+    exif_thumbnails: Annotated[
+        bool, typer.Option("--exif-thumbnails", help="Read only cameras' thumbnails, where they fit: fast, less exact.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
     ] = None,
@@ -275,6 +281,8 @@ def classify(
         paths,
         chosen,
         workers,
+        fit=fit,
+        exif_thumbnails=exif_thumbnails,
         top_k=top_k,
         min_confidence=min_confidence,
         sort_into=sort_into,

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from cifar_edge.errors import ImageError, UsageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 FITS = ("crop", "pad", "stretch")
 
@@ -53,8 +53,7 @@ def load(path: str | Path, height: int, width: int, fit: str = FIT, exif_thumbna
         ImageError: it is no such file, or damaged.
         UsageError: there is no such fit.
     """
-    if fit not in FITS:
-        raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
+    check_fit(fit)
     try:
         with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
             image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
@@ -67,6 +66,12 @@ def load(path: str | Path, height: int, width: int, fit: str = FIT, exif_thumbna
         raise ImageError(f"not an image ({', '.join(FORMATS)})") from None
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise ImageError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+
+
+def check_fit(fit: str) -> None:
+    """Raise `UsageError` if there is no such fit."""
+    if fit not in FITS:
+        raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
 
 
 def _open(path: str | Path) -> BinaryIO:
