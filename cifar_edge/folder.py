@@ -169,8 +169,8 @@ def _journaled(
             journal.remove()
     except OSError as error:
         raise ResultsError(
-            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; the rows so far are in "
-            f"{journal.path}: make room or whatever it takes, and go on with --resume"
+            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; put that right and go on with "
+            f"the same command and --resume: the rows so far are in {journal.path}"
         ) from error
 
 
