@@ -125,6 +125,23 @@ def test_a_photo_that_cannot_be_read_gives_another_exit_code(int8: Path, tmp_pat
     assert "not an image" in bad["error"]
 
 
+def test_of_many_classes_the_mistakes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from cifar_edge.results import Row
+    from cifar_edge.summary import Summary
+    from cifar_edge.terminal import print_summary, results_console
+
+    summary = Summary(labels := [f"class{number}" for number in range(100)])
+    for label in labels:
+        summary.add(Row(f"{label}/1.jpg", label, 0.5, ((label, 0.5),), "", 1.0, "m.tflite"))
+    for number in range(3):
+        summary.add(Row(f"class7/{number}.jpg", "class9", 0.5, (("class9", 0.5),), "", 1.0, "m.tflite"))
+    print_summary(summary, results_console())
+    out = capsys.readouterr().out
+    assert "accuracy 97.09% of 103 photos" in out
+    assert re.search(r"class7 +class9 +3 ", out)
+    assert len(out.splitlines()) < 120
+
+
 def test_classify_sorts_and_ranks(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
     options = ("--top-k", 2, "--min-confidence", 0.999, "--sort-into", tmp_path / "sorted", "--link")
     outcome = cifar_edge("classify", PHOTOS, "--model", int8, *options)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,3 +142,21 @@ def test_only_a_few_photos_are_read_ahead(model: EdgeModel, tmp_path: Path, monk
     assert len(started) <= 2 * folder.AHEAD + 1
     rows.close()
     assert len(started) <= 2 * folder.AHEAD + 1
+
+
+def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = (PHOTOS / "ship" / "yacht.png").read_bytes()
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(photo)
+    reached: list[Path] = []
+
+    def slow(paths: object) -> Iterator[Path]:
+        for path in sorted(tmp_path.iterdir()):
+            reached.append(path)
+            yield path
+            time.sleep(0.5)
+
+    monkeypatch.setattr(folder, "find", slow)
+    rows = classify_folder(tmp_path, model)
+    next(rows)
+    assert len(reached) == 2
