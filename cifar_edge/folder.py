@@ -122,7 +122,8 @@ def classify_folder(
         UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
             a stopped run was asked for something else.
         ModelError: the model cannot be used.
-        ResultsError: a row cannot be written or a photo not copied, as on a full disk.
+        ResultsError: with `output`, a row cannot be written or a photo not copied, as on a full disk.
+        OSError: without `output`, a photo cannot be copied.
     """
     places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
@@ -193,8 +194,8 @@ def _journaled(
             journal.remove()
     except OSError as error:
         raise ResultsError(
-            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; the rows so far are in "
-            f"{journal.path}: make room or whatever it takes, and go on with --resume"
+            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; put that right and go on with "
+            f"the same command and --resume: the rows so far are in {journal.path}"
         ) from error
 
 
@@ -208,11 +209,11 @@ def _classify(
     try:
         while batch := list(itertools.islice(files, size)):
             waiting.append(pool.submit(rows_of, batch))
-            if len(waiting) > workers * AHEAD:
+            while waiting and (waiting[0].done() or len(waiting) > workers * AHEAD):
                 rows = waiting.popleft().result()
                 yield from rows
-                spent = sum(row.milliseconds for row in rows) / len(rows)
-                size = max(1, min(LARGEST_BATCH, int(BATCH_MILLISECONDS / max(spent, 0.01))))
+                each = sum(row.milliseconds for row in rows) / len(rows)
+                size = max(1, min(LARGEST_BATCH, int(BATCH_MILLISECONDS / max(each, 0.01))))
         while waiting:
             yield from waiting.popleft().result()
     finally:
