@@ -82,7 +82,7 @@ def _open(path: str | Path) -> BinaryIO:
     if about.st_size > SMALL:
         return open(path, "rb")  # noqa: PTH123
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        return io.BytesIO(file.read(SMALL))
+        return io.BytesIO(file.read(about.st_size))
 
 
 def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | None:
