@@ -1,0 +1,273 @@
+"""Photos a second: `cifar-edge classify` beside other ways. `python -m cifar_edge.benchmarks.throughput MODEL`.
+
+Makes its own files (400 MB in a temporary folder), and prints throughput on 12-megapixel JPEGs and on
+32x32 PNGs, where the time goes, memory for 2,000 and for 200,000 files, and how long the start takes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cifar_edge import images
+from cifar_edge.errors import ImageError
+from cifar_edge.folder import classify_folder, find
+from cifar_edge.model import EdgeModel, Interpreter
+from cifar_edge.native_output import silenced
+from cifar_edge.results import write_csv
+
+from .photos import camera_jpeg, crops
+
+PHOTOS = Path("tests/photos")
+CORES = os.cpu_count() or 1
+CHUNK = 64  # files a thread takes at a time where others' decoders are measured
+
+
+def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]:
+    """Measure how many photos a second each way classifies, or only decodes; the ways take turns.
+
+    Those of other libraries are left out where these are not installed (extras `bench` and `train`).
+
+    Args:
+        folder: of photos that can all be read.
+        model: a `.tflite` file, best with the `model.keras` it came from beside it.
+        rounds: how often each way has its turn.
+
+    Returns:
+        The median of photos a second, by the way's name.
+    """
+    paths = list(find([folder]))
+    keras_file = model.path.parent / "model.keras"
+    ways: dict[str, Callable[[], object]] = {
+        "classify": lambda: list(classify_folder(folder, model)),
+        "decoder's limit": lambda: _in_threads(lambda path: _decode(path, model), paths),
+        "naive loop": lambda: list(naive_loop(paths, model.path)),
+    }
+    if find_spec("cv2"):
+        ways["OpenCV, reduced"] = lambda: _with_opencv(paths, model)
+    if find_spec("keras") and keras_file.exists():
+        ways["Keras"] = _with_keras(folder, keras_file, model)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: len(paths) / statistics.median(taken) for name, taken in seconds.items()}
+
+
+def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, float]:
+    """Tell where a thread's time goes, in milliseconds a photo, by stage.
+
+    Args:
+        folder: of photos; those that cannot be read count with the time that takes.
+        model: a `.tflite` file.
+        photos: how many to look at.
+    """
+    start = time.perf_counter()
+    paths = list(itertools.islice(find([folder]), photos))
+    seconds = {"list": time.perf_counter() - start}
+    stages: dict[str, Callable[[Path], object]] = {
+        "read": Path.read_bytes,
+        "decode": lambda path: _decode(path, model),
+        "resize": lambda path: _load(path, model),
+    }
+    _each(paths, stages["decode"])  # once in vain: from now on, files are in memory
+    for name, stage in stages.items():
+        seconds[name] = _each(paths, stage)
+    # Each contains the one before.
+    seconds["resize"] -= seconds["decode"]
+    seconds["decode"] -= seconds["read"]
+    image = np.zeros((1, model.height, model.width, 3), np.uint8)
+    seconds["infer"] = _each(paths, lambda _: model.predict(image))
+    rows = list(classify_folder(paths, model))
+    with tempfile.TemporaryFile("w", errors="surrogateescape") as file:
+        seconds["write"] = _each([None], lambda _: list(write_csv(rows, file, top_k=1)))
+    return {name: max(0.0, 1000 * spent / len(paths)) for name, spent in seconds.items()}
+
+
+def _each(items: Sequence[Any], work: Callable[[Any], object]) -> float:
+    start = time.perf_counter()
+    for item in items:
+        work(item)
+    return time.perf_counter() - start
+
+
+def naive_loop(paths: Sequence[Path], model: Path) -> Iterator[int]:
+    """Classify as LiteRT's example `label_image.py` does: open, convert, resize, one `invoke` a file."""
+    with silenced():
+        interpreter = Interpreter(model_path=str(model))
+        interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    height, width = source["shape"][1:3]
+    for path in paths:
+        pixels = np.expand_dims(Image.open(path).convert("RGB").resize((width, height)), 0)
+        if source["dtype"] == np.float32:
+            pixels = (np.float32(pixels) - 127.5) / 127.5
+        elif source["dtype"] == np.int8:
+            pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
+        interpreter.set_tensor(source["index"], pixels)
+        interpreter.invoke()
+        scores = np.squeeze(interpreter.get_tensor(target["index"]))
+        yield int(scores.argsort()[-5:][::-1][0])
+
+
+def _decode(path: Path, model: EdgeModel) -> None:
+    """Decode at the scale at which `images.load` does, with the bare library."""
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (images.REDUCED * model.width, images.REDUCED * model.height))
+            image.load()
+    except (OSError, SyntaxError, ValueError):
+        return
+
+
+def _load(path: Path, model: EdgeModel) -> None:
+    try:
+        images.load(path, model.height, model.width)
+    except ImageError:
+        return
+
+
+def _in_threads(work: Callable[[Path], object], paths: Sequence[Path]) -> None:
+    share = max(1, min(CHUNK, len(paths) // (4 * CORES)))
+    parts = [paths[start : start + share] for start in range(0, len(paths), share)]
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(lambda part: [work(path) for path in part], parts))
+
+
+def _with_opencv(paths: Sequence[Path], model: EdgeModel) -> None:
+    import cv2
+
+    lock = Lock()
+
+    def classify(path: Path) -> None:
+        image = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8 if path.suffix == ".jpg" else cv2.IMREAD_COLOR)
+        small = cv2.resize(image, (model.width, model.height), interpolation=cv2.INTER_AREA)[None, ..., ::-1]
+        with lock:
+            model.predict(small)
+
+    _in_threads(classify, paths)
+
+
+def _with_keras(folder: Path, keras_file: Path, model: EdgeModel) -> Callable[[], object]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import keras
+
+        network = keras.models.load_model(keras_file)
+
+    def classify() -> None:
+        with silenced():
+            photos = keras.utils.image_dataset_from_directory(
+                folder, labels=None, image_size=(model.height, model.width), batch_size=32, shuffle=False
+            )
+            network.predict(photos, verbose=0)
+
+    return classify
+
+
+def make_large(folder: Path, count: int = 48) -> None:
+    """Write JPEGs of 12 megapixels: parts of the real photos in `tests/photos`, with a camera's grain."""
+    photos = sorted(PHOTOS.glob("*/*.jpg"))
+    for number, scene in enumerate(itertools.islice(crops(photos, -(-count // len(photos))), count)):
+        (folder / f"{number:03}.jpg").write_bytes(camera_jpeg(scene, (4032, 3024), number))
+
+
+def make_small(folder: Path, count: int = 10_000) -> None:
+    """Write PNGs of 32x32: the test images of CIFAR-10, or again and again those of the sample."""
+    from cifar_edge.data import load_split
+    from cifar_edge.data.cifar10 import SAMPLE, cached_copies
+
+    pictures = load_split("test", None if cached_copies() else SAMPLE).images
+    for number in range(count):
+        Image.fromarray(pictures[number % len(pictures)]).save(folder / f"{number:05}.png")
+
+
+def make_tree(folder: Path, files: int, each: int = 1000) -> None:
+    """Write a tree of many files in folders of `each`; they are links to a few pictures."""
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    make_small(pictures, count=10)
+    for start in range(0, files - 10, each):
+        part = folder / f"{start:07}"
+        part.mkdir()
+        for number in range(min(each, files - 10 - start)):
+            (part / f"{number:05}.png").symlink_to(pictures / f"{number % 10:05}.png")
+
+
+_CLASSIFY = """
+import resource, sys, time
+start = time.time()
+from cifar_edge import classify_folder
+rows = classify_folder(sys.argv[1], sys.argv[2])
+next(rows)
+first = time.time() - start
+for row in rows: pass
+print(first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def memory(folder: Path, model: Path) -> tuple[float, float]:
+    """Classify a folder in a process of its own: seconds from the start to the first row, and peak memory in MB."""
+    command = [sys.executable, "-c", _CLASSIFY, str(folder), str(model)]
+    first, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603 - our own
+    return float(first), float(peak)
+
+
+def start_up(*arguments: str, runs: int = 10) -> float:
+    """Return the median of the seconds that `cifar-edge ARGUMENTS` takes."""
+    command = [sys.executable, "-m", "cifar_edge", *arguments]
+    taken = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - our own
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def main(path: str) -> None:
+    """Print everything for one model."""
+    model = EdgeModel(path)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        for kind, make in {"48 JPEGs of 4032x3024": make_large, "10,000 PNGs of 32x32": make_small}.items():
+            folder = place / make.__name__
+            folder.mkdir()
+            make(folder)
+            _print_throughput(kind, measure(folder, model), profile(folder, model))
+        print("| files | first row | peak memory |\n|---|---|---|")
+        for files, each in ((2_000, 1_000), (200_000, 1_000), (200_000, 200_000)):
+            make_tree(place / f"{files}-{each}", files, each)
+            first, peak = memory(place / f"{files}-{each}", model.path)
+            print(f"| {files:,} in folders of {each:,} | {first:.2f} s | {peak:.1f} MB |")
+    photo = str(next(PHOTOS.glob("*/*.jpg")))
+    print(f"\n`--help` takes {1000 * start_up('--help'):.0f} ms,", end=" ")
+    print(f"one photo {1000 * start_up('classify', photo, '--model', path):.0f} ms")
+
+
+def _print_throughput(kind: str, rates: dict[str, float], stages: dict[str, float]) -> None:
+    print(f"| {kind} | photos/s | classify is |\n|---|---|---|")
+    for name, rate in rates.items():
+        print(f"| {name} | {rate:,.1f} | {rates['classify'] / rate:.2f} x |")
+    whole = sum(stages.values())
+    print("\nmilliseconds a photo, one thread:", end=" ")
+    print(", ".join(f"{name} {spent:.3f} ({spent / whole:.0%})" for name, spent in stages.items()), end="\n\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
