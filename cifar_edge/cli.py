@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import sys
+import time
 import warnings
 from collections import Counter
 from datetime import datetime
@@ -239,6 +240,9 @@ def classify(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write CSV to FILE, or '-' for stdout."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with charts and thumbnails too.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
     ] = None,
@@ -249,12 +253,15 @@ def classify(
     """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.report import Report, facts_of_run
     from cifar_edge.results import in_own_folder, save_csv, write_csv
     from cifar_edge.terminal import messages, photo_progress, print_row, results_console, say, table
 
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_assumed(chosen)
+    page = Report(report, chosen.labels) if report else None
+    started = time.perf_counter()
     rows = classify_folder(paths, chosen, workers)
     to_file = output not in (None, "-")
     if to_file:
@@ -273,6 +280,8 @@ def classify(
                 labelled += Path(row.path).parent.name in chosen.labels
                 if output is None:
                     print_row(row)
+                if page:
+                    page.add(row)
                 advance()
     except KeyboardInterrupt:
         kept = f"; the rows so far are in {output}.partial until the next run" if to_file else ""
@@ -281,6 +290,9 @@ def classify(
     table("photos by class", ("class", "photos"), labels.most_common(), console)
     if labelled == labels.total():  # every photo lies in a folder that is named as a class
         console.print(f"{right} of {labelled} photos ({right / labelled:.0%}) have the class their folder says")
+    if page:
+        say(f"making the report {report}")
+        page.write(facts_of_run(chosen, labels.total(), time.perf_counter() - started))
 
 
 @app.command()
