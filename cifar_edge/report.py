@@ -13,7 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,7 +77,7 @@ class Report:
         if row.error:
             self._errors += 1
         else:
-            self._confidences[row.label][min(int(_confidence(row) * BINS), BINS - 1)] += 1
+            self._confidences[row.label][min(int(_probability(row.confidence) * BINS), BINS - 1)] += 1
         if self._confusion is not None:
             if (truth := _folder_name(row)) not in self._classes:
                 self._confusion = None
@@ -106,9 +106,7 @@ class Report:
         with atomic(self._path) as partial:
             partial.write_text(page, "utf-8")
 
-    def _data(
-        self, facts: Mapping[str, str], listed: Sequence[_Kept], thumbnails: Mapping[int, str]
-    ) -> dict[str, Any]:
+    def _data(self, facts: Mapping[str, str], listed: Sequence[_Kept], thumbnails: Mapping[int, str]) -> dict[str, Any]:
         """Return what the page's script reads; classes and folders are numbers in there, to keep it short."""
         classes, folders = _Numbers(), _Numbers()
         rows, errors = [], []
@@ -117,11 +115,11 @@ class Report:
             if kept.row.error:
                 errors.append((folders[folder], name, kept.row.error))
                 continue
-            label = classes[kept.row.label]
+            label, confidence = classes[kept.row.label], round(_probability(kept.row.confidence), 4)
             truth = -1 if self._confusion is None else classes[_folder_name(kept.row)]
-            top = [(classes[name], round(probability, 4)) for name, probability in kept.row.top]
+            top = [(classes[name], round(_probability(number), 4)) for name, number in kept.row.top]
             thumbnail = (thumbnails[kept.number],) if kept.number in thumbnails else ()
-            rows.append((folders[folder], name, label, round(_confidence(kept.row), 4), truth, top, *thumbnail))
+            rows.append((folders[folder], name, label, confidence, truth, top, *thumbnail))
         return {
             "facts": list(facts.items()),
             "photos": sum(map(sum, self._confidences.values())) + self._errors,
@@ -142,10 +140,10 @@ def facts_of_run(model: EdgeModel, photos: int, seconds: float) -> dict[str, str
     accuracy = model.card.accuracy if model.card else None
     return {
         "model": f"{model.path.name}, {model.card.format}" if model.card else model.path.name,
-        "its accuracy on the test images": "not known" if accuracy is None else f"{accuracy:.1%}",
-        "time": f"{seconds:.0f} s for {photos:,} photos: {photos / seconds:,.1f} a second",
+        "its accuracy on the test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
+        "time": f"{timedelta(seconds=round(seconds))}" if seconds > 100 else f"{seconds:.1f} s",
+        "photos a second": f"{photos / seconds:,.1f}",
         "date": f"{datetime.now():%-d %B %Y, %H:%M}",
-        "folder": os.getcwd(),
         "command": shlex.join(["cifar-edge", *sys.argv[1:]]),
     }
 
@@ -163,9 +161,9 @@ class _Numbers(dict[str, int]):
         return self.setdefault(name, len(self))
 
 
-def _confidence(row: Row) -> float:
-    """Return a row's confidence as a probability, whatever its model takes for one."""
-    return min(max(0.0, row.confidence or 0.0), 1.0)  # in this order NaN becomes 0
+def _probability(number: float | None) -> float:
+    """Return what is one, whatever a model takes for it."""
+    return min(max(0.0, number or 0.0), 1.0)  # in this order NaN becomes 0
 
 
 def _folder_name(row: Row) -> str:
@@ -181,7 +179,7 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
     for done, group in enumerate(sorted(groups.values(), key=len)):
         share = (most - len(chosen)) // (len(groups) - done)
         if len(group) > share:
-            group.sort(key=lambda kept: _confidence(kept.row))
+            group.sort(key=lambda kept: _probability(kept.row.confidence))
             rest = sorted(group[share // 2 :], key=lambda kept: kept.lot)
             group = group[: share // 2] + rest[: share - share // 2]
         chosen += group

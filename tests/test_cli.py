@@ -51,6 +51,7 @@ DEVICE_SIDE = (
     "model",
     "folder",
     "results",
+    "report",
     "cli",
     "terminal",
     "evaluation",
