@@ -292,7 +292,7 @@ def classify(
         console.print(f"{right} of {labelled} photos ({right / labelled:.0%}) have the class their folder says")
     if page:
         say(f"making the report {report}")
-        page.write(facts_of_run(chosen, labels.total(), time.perf_counter() - started))
+        page.write(facts_of_run(chosen, labels.total(), time.perf_counter() - started, sys.argv[1:]))
 
 
 @app.command()

@@ -9,12 +9,11 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,25 +65,27 @@ class Report:
         if not os.access(self._path.parent, os.W_OK):
             raise UsageError(f"{path}: no file can be made in {self._path.parent}; write the report elsewhere")
         self._classes = frozenset(labels)
-        self._numbers, self._lots = count(), np.random.default_rng(0)
+        self._lots = np.random.default_rng(0)
         self._kept: list[_Kept] = []
-        self._errors = 0
+        self._photos = self._errors = 0
         self._confidences: dict[str, list[int]] = defaultdict(lambda: [0] * BINS)
         self._confusion: Counter[tuple[str, str]] | None = Counter()
 
     def add(self, row: Row) -> None:
         """Count a row, and keep it if it may be shown."""
+        confidence = _probability(row.confidence)
         if row.error:
             self._errors += 1
         else:
-            self._confidences[row.label][min(int(_probability(row.confidence) * BINS), BINS - 1)] += 1
+            self._confidences[row.label][min(int(confidence * BINS), BINS - 1)] += 1
         if self._confusion is not None:
             if (truth := _folder_name(row)) not in self._classes:
                 self._confusion = None
             elif not row.error:
                 self._confusion[truth, row.label] += 1
-        self._kept.append(_Kept(next(self._numbers), self._lots.random(), row))
-        if len(self._kept) > LISTED * 5 // 4:
+        self._kept.append(_Kept(self._photos, confidence, self._lots.random(), row))
+        self._photos += 1
+        if len(self._kept) > LISTED * 3 // 2:
             self._kept = _choose(self._kept, LISTED)
 
     def write(self, facts: Mapping[str, str]) -> None:
@@ -115,19 +116,18 @@ class Report:
             if kept.row.error:
                 errors.append((folders[folder], name, kept.row.error))
                 continue
-            label, confidence = classes[kept.row.label], round(_probability(kept.row.confidence), 4)
+            label, confidence = classes[kept.row.label], round(kept.confidence, 4)
             truth = -1 if self._confusion is None else classes[_folder_name(kept.row)]
             top = [(classes[name], round(_probability(number), 4)) for name, number in kept.row.top]
             thumbnail = (thumbnails[kept.number],) if kept.number in thumbnails else ()
             rows.append((folders[folder], name, label, confidence, truth, top, *thumbnail))
         return {
             "facts": list(facts.items()),
-            "photos": sum(map(sum, self._confidences.values())) + self._errors,
+            "photos": self._photos,
             "unreadable": self._errors,
             "confidences": [(classes[label], bins) for label, bins in self._confidences.items()],
-            "confusion": None
-            if self._confusion is None
-            else [(classes[truth], classes[label], number) for (truth, label), number in self._confusion.items()],
+            "confusion": self._confusion is not None
+            and [(classes[truth], classes[label], number) for (truth, label), number in self._confusion.items()],
             "rows": rows,
             "errors": errors,
             "classes": list(classes),
@@ -135,21 +135,22 @@ class Report:
         }
 
 
-def facts_of_run(model: EdgeModel, photos: int, seconds: float) -> dict[str, str]:
-    """Return what a page says of a run that took so long for so many photos."""
+def facts_of_run(model: EdgeModel, photos: int, seconds: float, arguments: Sequence[str]) -> dict[str, str]:
+    """Return what a page says of a run of `cifar-edge` with these arguments."""
     accuracy = model.card.accuracy if model.card else None
     return {
         "model": f"{model.path.name}, {model.card.format}" if model.card else model.path.name,
-        "its accuracy on the test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
+        "accuracy on test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
         "time": f"{timedelta(seconds=round(seconds))}" if seconds > 100 else f"{seconds:.1f} s",
         "photos a second": f"{photos / seconds:,.1f}",
         "date": f"{datetime.now():%-d %B %Y, %H:%M}",
-        "command": shlex.join(["cifar-edge", *sys.argv[1:]]),
+        "command": shlex.join(["cifar-edge", *arguments]),
     }
 
 
 class _Kept(NamedTuple):
     number: int  # of the row, in the order of the run
+    confidence: float
     lot: float  # those with the lowest are a random sample
     row: Row
 
@@ -179,8 +180,8 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
     for done, group in enumerate(sorted(groups.values(), key=len)):
         share = (most - len(chosen)) // (len(groups) - done)
         if len(group) > share:
-            group.sort(key=lambda kept: _probability(kept.row.confidence))
-            rest = sorted(group[share // 2 :], key=lambda kept: kept.lot)
+            group.sort(key=attrgetter("confidence"))
+            rest = sorted(group[share // 2 :], key=attrgetter("lot"))
             group = group[: share // 2] + rest[: share - share // 2]
         chosen += group
     return sorted(chosen)

@@ -73,8 +73,7 @@ class Browser:
 
     def confidence(self, low: int, high: int) -> None:
         for thumb, value in (("low", low), ("high", high)):
-            script = "const it = document.getElementById(arguments[0]); it.value = arguments[1]; it.oninput()"
-            self.run(script, thumb, value)
+            self.run("the(arguments[0]).value = arguments[1]; the(arguments[0]).oninput()", thumb, value)
 
     def requests(self) -> set[str]:
         """Return the schemes of everything the page asked for since the last call."""
@@ -118,7 +117,7 @@ def test_least_certain_first(browser: Browser, page: Path) -> None:
     assert browser.run("return document.images.length") == 6
     assert browser.texts(".gone") == ["no longer readable"]
     assert browser.run("return document.images[1].alt") == "kitten_fence.jpg, classified as dog"
-    browser.run("document.getElementById('order').value = 'path'; document.getElementById('order').oninput()")
+    browser.run("the('order').value = 'path'; filter()")
     assert browser.texts(".verdict b") == ["cat", "dog", "deer", "dog", "deer", "dog", "unknown"]
 
 
@@ -170,7 +169,7 @@ def test_labelled_folders_give_accuracy_and_confusion(browser: Browser, page: Pa
     ]
     browser.click("#confusion tbody tr:nth-child(2) td:nth-child(4) button")
     assert browser.texts(".verdict b, .wrong") == ["dog", "✗ is deer"]
-    browser.run("document.getElementById('truth').value = 'mistake'; show()")
+    browser.run("the('truth').value = 'mistake'; filter()")
     assert browser.texts(".wrong") == ["✗ is cat", "✗ is deer"]
 
 
@@ -250,7 +249,7 @@ def test_50_000_photos(browser: Browser, tmp_path: Path) -> None:
     browser.open(page)
     assert browser.requests() <= {"file", "data"}
     assert browser.texts("h1") == ["50,000 photos, classified"]
-    assert browser.texts("#status")[0].startswith("1,500 pictures of 50,000 photos.")
+    assert browser.texts("#status")[0].startswith("50,000 photos, 1,500 of them with a picture:")
     browser.click("#view-list")
     assert len(browser.texts("tbody tr")) == 100
     assert browser.texts("tbody tr:first-child a") == ["IMG_00000.jpg"]
@@ -292,7 +291,7 @@ def test_of_more_photos_a_sample_is_listed_and_all_are_counted(
     assert browser.texts("#classes button") == ["cat\n8,900", "dog\n100"]
     browser.click("#view-list")
     assert browser.texts("#status") == [
-        "250 photos. 250 of all 9,000 are listed here: each class's least certain and a random sample."
+        "250 photos. Of all 9,000, 250 are in this page: each class's least certain and a random sample."
     ]
     browser.click("#view-unreadable")
     assert browser.texts("#status") == ["150 photos could not be read. 150 of all 1,000 are listed here."]
