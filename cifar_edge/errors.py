@@ -6,6 +6,8 @@
      +-- ImageError         a photo cannot be read
      +-- ModelError         a model file is not what it should be
      +-- ExportError        a model cannot be converted, or what came out is not good enough
+     +-- ResultsError       rows cannot be written; those so far are kept
+     +-- UnreadablePhotos   the run is done, but some rows are errors: exit code 3
      +-- Interrupted        stopped by Ctrl-C: exit code 130
 
 Every message is one line that names the file and says what to do:
@@ -48,6 +50,16 @@ class ModelError(CifarEdgeError):
 
 class ExportError(CifarEdgeError):
     """A model cannot be converted to TFLite, or what came out does not do what it should."""
+
+
+class ResultsError(CifarEdgeError):
+    """Rows cannot be written, as on a full disk; the message says where those so far are kept."""
+
+
+class UnreadablePhotos(CifarEdgeError):  # noqa: N818 - the run itself is no error
+    """All is done, but some photos could not be read; their rows say why."""
+
+    exit_code = 3
 
 
 class Interrupted(CifarEdgeError):  # noqa: N818 - an interruption is no error

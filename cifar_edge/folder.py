@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import itertools
 import os
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cifar_edge import images
-from cifar_edge.errors import ImageError, UsageError
+from cifar_edge import __version__, images
+from cifar_edge.errors import ImageError, ResultsError, UsageError, first_line
+from cifar_edge.journal import Journal
 from cifar_edge.model import EdgeModel
-from cifar_edge.results import Row
+from cifar_edge.results import UNKNOWN, Row, check_output, order, save
+from cifar_edge.sorting import check_folder, sort_photos
 
 AHEAD = 32  # photos each worker may be ahead of the one that is being classified
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[Path]:
-    """Yield the files named by `paths` and the photos in the folders among them, in a stable order.
+    """Yield the files named by `paths` and the photos in the folders among them, in `results.order`, each once.
 
-    Folders are searched to the bottom, by name; links to folders are not followed, so there is no
+    Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
     A folder that cannot be listed is yielded in place of its content.
 
@@ -34,11 +38,12 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
     for start in starts:
         if not os.path.lexists(start):
             raise UsageError(f"{start}: no such file or folder")
-    return itertools.chain.from_iterable(_search(start) if start.is_dir() else (start,) for start in starts)
+    found = heapq.merge(*map(_search, starts), key=lambda path: order(str(path)))
+    return (path for path, _ in itertools.groupby(found))
 
 
-def _search(folder: Path) -> Iterator[Path]:
-    pending = [(folder, True)]
+def _search(start: Path) -> Iterator[Path]:
+    pending = [(start, start.is_dir())]
     while pending:
         path, is_folder = pending.pop()
         if not is_folder:
@@ -59,55 +64,143 @@ def _is_photo(path: Path) -> bool:
 
 
 def classify_folder(
-    paths: str | Path | Sequence[str | Path], model: str | Path | EdgeModel, workers: int | None = None
-) -> Iterator[Row]:
+    paths: str | Path | Sequence[str | Path],
+    model: str | Path | EdgeModel,
+    workers: int | None = None,
+    *,
+    top_k: int = 1,
+    min_confidence: float = 0.0,
+    sort_into: str | Path | None = None,
+    link: bool = False,
+    output: str | Path | None = None,
+    resume: bool = False,
+) -> Generator[Row, None, None]:
     """Classify photos and whole folders of them.
 
         for row in classify_folder("photos", model="cnn-int8.tflite"):
             print(row.path, row.label, row.confidence)
 
-    A few threads decode ahead, so that memory does not grow with the number of photos.
+    A few threads work ahead, so that memory does not grow with the number of photos.
+
+    With `output`, rows are durable within a second in `<output>.partial`, and become `output` after
+    the last one; so take them all, if only by `for row in ...: pass`.
 
     Args:
         paths: a file or folder, or several.
         model: a `.tflite` file or an `EdgeModel`.
-        workers: threads that decode; by default one for each processor.
+        workers: threads; by default one for each processor.
+        top_k: how many of the most probable classes a row has.
+        min_confidence: 0-1; below it the label is "unknown".
+        sort_into: also copy each photo into a folder of its label's name in this one.
+        link: make links there instead of copies.
+        output: also write the rows to this file: .csv, .jsonl or .parquet.
+        resume: go on with what a stopped run to the same `output` has left, if it has left anything;
+            its rows are yielded again.
 
     Yields:
         One row for each file, in the order of `find`; a file that cannot be read has its reason there.
 
     Raises:
-        UsageError: a path does not exist, or there is no photo at all.
+        UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
+            a stopped run was asked for something else.
         ModelError: the model cannot be used.
+        ResultsError: a row cannot be written or a photo not copied, as on a full disk.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
+    paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    files = find(paths)
+    if not 1 <= top_k <= len(model.labels):
+        raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    if output is None and resume:
+        raise UsageError("nothing can be resumed without the file of results: name it")
+    files = _at_least_one(find(paths), paths)
+    if sort_into is not None:
+        check_folder(Path(sort_into), paths)
+    row_of = partial(_row, model=model, lock=threading.Lock(), top_k=top_k, min_confidence=min_confidence)
+
+    def classify(files: Iterable[Path]) -> Generator[Row, None, None]:
+        rows = _classify(files, row_of, workers or os.cpu_count() or 1)
+        return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
+
+    if output is None:
+        return classify(files)
+    output = Path(output).resolve()
+    check_output(output)
+    if output in (path.resolve() for path in (model.path, *paths)):
+        raise UsageError(f"{output}: is what is read; write the results elsewhere")
+    request = {
+        "version of cifar-edge": __version__,
+        "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
+        "choice of labels": model.labels,
+        "pixel range": model.pixel_range,
+        "working folder": str(Path.cwd()),
+        "choice of paths": [str(path) for path in paths],
+        "top-k": top_k,
+        "min-confidence": min_confidence,
+        "folder to sort into": None if sort_into is None else str(sort_into),
+    }
+    return _journaled(files, classify, Journal(output, request, resume), output, top_k)
+
+
+def _at_least_one(files: Iterator[Path], paths: Sequence[Path]) -> Iterator[Path]:
     first = next(files, None)
     if first is None:
         places = ", ".join(map(str, paths))
         raise UsageError(f"{places}: no photos in there (looked for {' '.join(sorted(images.SUFFIXES))})")
-    return _classify(itertools.chain((first,), files), model, workers or os.cpu_count() or 1)
+    return itertools.chain((first,), files)
 
 
-def _classify(files: Iterable[Path], model: EdgeModel, workers: int) -> Iterator[Row]:
+def _journaled(
+    files: Iterable[Path],
+    classify: Callable[[Iterable[Path]], Iterator[Row]],
+    journal: Journal,
+    output: Path,
+    top_k: int,
+) -> Generator[Row, None, None]:
+    """Classify the files that have no row yet; yield all rows, and when there are no more, make `output` of them."""
+    try:
+        with journal:
+            new = journal.record(classify(journal.unrecorded(files)))
+            yield from heapq.merge(journal.rows(), new, key=lambda row: order(row.path))
+            save(journal.rows(), output, top_k)
+            journal.remove()
+    except OSError as error:
+        raise ResultsError(
+            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; the rows so far are in "
+            f"{journal.path}: make room or whatever it takes, and go on with --resume"
+        ) from error
+
+
+def _classify(files: Iterable[Path], row_of: Callable[[Path], Row], workers: int) -> Generator[Row, None, None]:
     pool = ThreadPoolExecutor(workers)
-    waiting: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
+    waiting: deque[Future[Row]] = deque()
     try:
         for file in files:
-            waiting.append((file, pool.submit(images.load, file, model.height, model.width)))
+            waiting.append(pool.submit(row_of, file))
             if len(waiting) > workers * AHEAD:
-                yield _row(*waiting.popleft(), model)
+                yield waiting.popleft().result()
         while waiting:
-            yield _row(*waiting.popleft(), model)
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _row(file: Path, image: Future[NDArray[np.uint8]], model: EdgeModel) -> Row:
+def _row(file: Path, model: EdgeModel, lock: threading.Lock, top_k: int, min_confidence: float) -> Row:
+    start = perf_counter()
     try:
-        probabilities = model.predict(image.result()[None])[0]
+        image = images.load(file, model.height, model.width)
     except ImageError as error:
-        return Row(str(file), "", None, (), str(error), 0.0, model.path.name)
-    top = tuple((model.labels[k], float(probabilities[k])) for k in probabilities.argsort()[::-1][:3])
-    return Row(str(file), *top[0], top, "", 0.0, model.path.name)
+        return Row(str(file), "", None, (), str(error), _milliseconds_since(start), model.path.name)
+    with lock:  # an interpreter is for one thread at a time; next to decoding it takes no time
+        probabilities = model.predict(image[None])[0]
+    best = (-probabilities).argsort(kind="stable")[:top_k]
+    top = tuple((model.labels[index], round(float(probabilities[index]), 6)) for index in best)
+    label, confidence = top[0]
+    if confidence < min_confidence:
+        label = UNKNOWN
+    return Row(str(file), label, confidence, top, "", _milliseconds_since(start), model.path.name)
+
+
+def _milliseconds_since(start: float) -> float:
+    return round((perf_counter() - start) * 1000, 2)

@@ -9,10 +9,11 @@ import json
 import os
 import re
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import count
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,7 @@ from cifar_edge import images
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.files import atomic
 from cifar_edge.results import Row
+from cifar_edge.summary import Summary
 
 if TYPE_CHECKING:
     from cifar_edge.model import EdgeModel
@@ -38,25 +40,24 @@ BINS = 20  # of the histogram of confidences
 class Report:
     """A page that shows a run.
 
-        report = Report(Path("report.html"), model.labels)
+        report, summary = Report(Path("report.html")), Summary(model.labels)
         for row in classify_folder("photos", model):
             report.add(row)
-        report.write({"model": "cnn-int8.tflite"})
+            summary.add(row)
+        report.write(summary, {"model": "cnn-int8.tflite"})
 
-    Every row is counted. Up to `LISTED` are in the page, and `PICTURED` of them have a thumbnail; of more,
-    each class keeps its least certain ones and a random sample, so that neither the page nor the memory
-    it takes to make it grows with the number of photos.
+    Up to `LISTED` rows are in the page, and `PICTURED` of them have a thumbnail; of more, each class keeps
+    its least certain ones and a random sample, so that neither the page nor the memory it takes to make it
+    grows with the number of photos.
 
     Args:
         path: of the page, which is not touched before `write`.
-        labels: the model's classes. If every photo lies in a folder named as one of them, the page has
-            the accuracy and the confusion matrix too.
 
     Raises:
         UsageError: `path` does not end in .html, or no file can be written there.
     """
 
-    def __init__(self, path: Path, labels: Iterable[str]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path.resolve()
         if self._path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
@@ -64,36 +65,26 @@ class Report:
             raise UsageError(f"{path}: not a file; write the report elsewhere")
         if not os.access(self._path.parent, os.W_OK):
             raise UsageError(f"{path}: no file can be made in {self._path.parent}; write the report elsewhere")
-        self._classes = frozenset(labels)
-        self._lots = np.random.default_rng(0)
         self._kept: list[_Kept] = []
-        self._photos = self._errors = 0
+        self._numbers, self._lots = count(), np.random.default_rng(0)
         self._confidences: dict[str, list[int]] = defaultdict(lambda: [0] * BINS)
-        self._confusion: Counter[tuple[str, str]] | None = Counter()
 
     def add(self, row: Row) -> None:
-        """Count a row, and keep it if it may be shown."""
+        """Take one more row, and keep it if it may be shown."""
         confidence = _probability(row.confidence)
-        if row.error:
-            self._errors += 1
-        else:
+        if not row.error:
             self._confidences[row.label][min(int(confidence * BINS), BINS - 1)] += 1
-        if self._confusion is not None:
-            if (truth := _folder_name(row)) not in self._classes:
-                self._confusion = None
-            elif not row.error:
-                self._confusion[truth, row.label] += 1
-        self._kept.append(_Kept(self._photos, confidence, self._lots.random(), row))
-        self._photos += 1
+        self._kept.append(_Kept(next(self._numbers), confidence, self._lots.random(), row))
         if len(self._kept) > LISTED * 3 // 2:
             self._kept = _choose(self._kept, LISTED)
 
-    def write(self, facts: Mapping[str, str]) -> None:
+    def write(self, summary: Summary, facts: Mapping[str, str]) -> None:
         """Make the thumbnails and write the page.
 
         A photo that is no longer there is shown without one.
 
         Args:
+            summary: of the same rows; where they are `labelled`, the page has the confusion matrix too.
             facts: what else is known of the run, to be shown in this order.
 
         Raises:
@@ -103,49 +94,55 @@ class Report:
         pictured = _choose([kept for kept in listed if not kept.row.error], PICTURED)
         pictures = _thumbnails([kept.row.path for kept in pictured])
         thumbnails = {kept.number: picture for kept, picture in zip(pictured, pictures, strict=True)}
-        page = _fill(TEMPLATE.read_text("utf-8"), self._data(facts, listed, thumbnails))
+        data = {"facts": list(facts.items())} | self._data(listed, thumbnails, summary)
         with atomic(self._path) as partial:
-            partial.write_text(page, "utf-8")
+            partial.write_text(_fill(TEMPLATE.read_text("utf-8"), data), "utf-8")
 
-    def _data(self, facts: Mapping[str, str], listed: Sequence[_Kept], thumbnails: Mapping[int, str]) -> dict[str, Any]:
+    def _data(self, listed: Sequence[_Kept], thumbnails: Mapping[int, str], summary: Summary) -> dict[str, Any]:
         """Return what the page's script reads; classes and folders are numbers in there, to keep it short."""
         classes, folders = _Numbers(), _Numbers()
-        rows, errors = [], []
+        rows: list[tuple[Any, ...]] = []
+        errors: list[tuple[int, str, str]] = []
         for kept in listed:
             folder, name = os.path.split(kept.row.path)
             if kept.row.error:
                 errors.append((folders[folder], name, kept.row.error))
                 continue
-            label, confidence = classes[kept.row.label], round(kept.confidence, 4)
-            truth = -1 if self._confusion is None else classes[_folder_name(kept.row)]
-            top = [(classes[name], round(_probability(number), 4)) for name, number in kept.row.top]
+            top = [(classes[label], round(_probability(number), 4)) for label, number in kept.row.top]
             thumbnail = (thumbnails[kept.number],) if kept.number in thumbnails else ()
-            rows.append((folders[folder], name, label, confidence, truth, top, *thumbnail))
+            rows.append((folders[folder], name, classes[kept.row.label], round(kept.confidence, 4), top, *thumbnail))
+        here, confusion = self._path.parent, summary.confusion.items() if summary.labelled else ()
         return {
-            "facts": list(facts.items()),
-            "photos": self._photos,
-            "unreadable": self._errors,
-            "confidences": [(classes[label], bins) for label, bins in self._confidences.items()],
-            "confusion": self._confusion is not None
-            and [(classes[truth], classes[label], number) for (truth, label), number in self._confusion.items()],
+            "photos": summary.photos,
+            "unreadable": summary.unreadable,
+            "labelled": summary.labelled,
             "rows": rows,
             "errors": errors,
+            "confidences": [(classes[label], bins) for label, bins in self._confidences.items()],
+            "confusion": [(classes[truth], classes[label], number) for (truth, label), number in confusion],
+            "folders": [
+                (folder, os.path.relpath(folder or ".", here), summary.labelled and classes[Path(folder).name])
+                for folder in folders
+            ],
             "classes": list(classes),
-            "folders": [(folder, os.path.relpath(folder or ".", self._path.parent)) for folder in folders],
         }
 
 
-def facts_of_run(model: EdgeModel, photos: int, seconds: float, arguments: Sequence[str]) -> dict[str, str]:
-    """Return what a page says of a run of `cifar-edge` with these arguments."""
+def facts_of_run(model: EdgeModel, photos: int, seconds: float | None, arguments: Sequence[str]) -> dict[str, str]:
+    """Return what a page says of a run of `cifar-edge` with these arguments; None if its time says nothing."""
     accuracy = model.card.accuracy if model.card else None
+    speed = {} if seconds is None else {"time": _duration(seconds), "photos a second": f"{photos / seconds:,.1f}"}
     return {
         "model": f"{model.path.name}, {model.card.format}" if model.card else model.path.name,
         "accuracy on test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
-        "time": f"{timedelta(seconds=round(seconds))}" if seconds > 100 else f"{seconds:.1f} s",
-        "photos a second": f"{photos / seconds:,.1f}",
+        **speed,
         "date": f"{datetime.now():%-d %B %Y, %H:%M}",
         "command": shlex.join(["cifar-edge", *arguments]),
     }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
 
 
 class _Kept(NamedTuple):
@@ -165,10 +162,6 @@ class _Numbers(dict[str, int]):
 def _probability(number: float | None) -> float:
     """Return what is one, whatever a model takes for it."""
     return min(max(0.0, number or 0.0), 1.0)  # in this order NaN becomes 0
-
-
-def _folder_name(row: Row) -> str:
-    return Path(row.path).parent.name
 
 
 def _choose(rows: list[_Kept], most: int) -> list[_Kept]:

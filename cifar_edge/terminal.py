@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
     from cifar_edge.export.write import Exported
     from cifar_edge.metrics import Evaluation
     from cifar_edge.results import Row
+    from cifar_edge.summary import Summary
 
 WIDE = 200  # columns of a table in a pipe, where nobody folds lines
 
@@ -59,10 +60,28 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     console.print(grid)
 
 
-def print_row(row: Row) -> None:
-    """Print one photo's result as a line on stdout; odd characters of its name as Python writes them."""
-    verdict = row.error or f"{row.label} {row.confidence:.0%}"
-    print(f"{verdict:<16} {row.path if row.path.isprintable() else ascii(row.path)}")
+def print_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Print a line for each photo on stdout and pass its row on; odd characters of its name as Python writes them."""
+    for row in rows:
+        cells = [f"{label} {confidence:.0%}" for label, confidence in row.top] or [row.error]
+        if row.top and row.label != row.top[0][0]:
+            cells[0] = f"{row.label}: {cells[0]}"
+        verdict = " ".join(f"{cell:<16}" for cell in cells)
+        print(verdict, row.path if row.path.isprintable() else ascii(row.path), flush=True)
+        yield row
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print how many photos have which label and, if they lie in labelled folders, how good that is."""
+    table("photos by class", ("class", "photos"), summary.by_label.most_common(), console)
+    if summary.labelled:
+        matrix = summary.confusion
+        console.print(f"accuracy {summary.accuracy:.2%} of {matrix.total():,} photos whose folders say their classes")
+        answers = sorted({label for _, label in matrix})
+        rows = [
+            (truth, *(matrix[truth, label] for label in answers)) for truth in sorted({truth for truth, _ in matrix})
+        ]
+        table("photos by folder (rows) and predicted class", ("folder", *answers), rows, console)
 
 
 def print_exports(files: Sequence[Exported]) -> None:
