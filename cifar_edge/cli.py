@@ -19,8 +19,11 @@ from cifar_edge import __version__
 from cifar_edge.errors import CifarEdgeError, Interrupted, UnreadablePhotos, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cifar_edge.data import Cifar10, Split
     from cifar_edge.model import EdgeModel
+    from cifar_edge.results import Row
 
 
 class _Commands(typer.core.TyperGroup):
@@ -275,7 +278,7 @@ def classify(
     page = Report(report) if report else None
     started = time.perf_counter()
     file = None if output == "-" else output
-    rows = classify_folder(
+    rows: Iterator[Row] = classify_folder(
         paths,
         chosen,
         workers,

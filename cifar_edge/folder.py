@@ -106,7 +106,7 @@ def classify_folder(
         ModelError: the model cannot be used.
         ResultsError: a row cannot be written or a photo not copied, as on a full disk.
     """
-    paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
     if not 1 <= top_k <= len(model.labels):
         raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
@@ -114,9 +114,9 @@ def classify_folder(
         raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
     if output is None and resume:
         raise UsageError("nothing can be resumed without the file of results: name it")
-    files = _at_least_one(find(paths), paths)
+    files = _at_least_one(find(places), places)
     if sort_into is not None:
-        check_folder(Path(sort_into), paths)
+        check_folder(Path(sort_into), places)
     row_of = partial(_row, model=model, lock=threading.Lock(), top_k=top_k, min_confidence=min_confidence)
 
     def classify(files: Iterable[Path]) -> Generator[Row, None, None]:
@@ -125,29 +125,31 @@ def classify_folder(
 
     if output is None:
         return classify(files)
-    output = Path(output).resolve()
-    check_output(output)
-    if output in (path.resolve() for path in (model.path, *paths)):
+    output = Path(output).resolve()  # a link keeps pointing to the results
+    if output in (path.resolve() for path in (model.path, *places)):
         raise UsageError(f"{output}: is what is read; write the results elsewhere")
+    check_output(output)
     request = {
         "version of cifar-edge": __version__,
         "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
         "choice of labels": model.labels,
         "pixel range": model.pixel_range,
         "working folder": str(Path.cwd()),
-        "choice of paths": [str(path) for path in paths],
+        "choice of paths": [str(path) for path in places],
         "top-k": top_k,
         "min-confidence": min_confidence,
         "folder to sort into": None if sort_into is None else str(sort_into),
+        "kind of copies": "links" if link else "files",
     }
     return _journaled(files, classify, Journal(output, request, resume), output, top_k)
 
 
-def _at_least_one(files: Iterator[Path], paths: Sequence[Path]) -> Iterator[Path]:
+def _at_least_one(files: Iterator[Path], places: Sequence[Path]) -> Iterator[Path]:
     first = next(files, None)
     if first is None:
-        places = ", ".join(map(str, paths))
-        raise UsageError(f"{places}: no photos in there (looked for {' '.join(sorted(images.SUFFIXES))})")
+        raise UsageError(
+            f"{', '.join(map(str, places))}: no photos in there (looked for {' '.join(sorted(images.SUFFIXES))})"
+        )
     return itertools.chain((first,), files)
 
 

@@ -42,12 +42,16 @@ class Journal:
     def __init__(self, results: Path, request: dict[str, Any], resume: bool) -> None:
         self.path = results.with_name(f"{results.name}.partial")
         self._file = self.path.open("ab", buffering=0)  # what is written survives the process, if not yet the plug
-        if not lock(self._file.fileno()):
-            raise UsageError(f"{self.path}: another run is writing it; wait for it, or write elsewhere")
         self._end = 0
         self._last = ""
         self._stretches: list[int] = []  # where each begins
-        self._recover(json.dumps(request).encode("ascii") + b"\n", resume)
+        try:
+            if not lock(self._file.fileno()):
+                raise UsageError(f"{self.path}: another run is writing it; wait for it, or write elsewhere")
+            self._recover(json.dumps(request).encode("ascii") + b"\n", resume)
+        except BaseException:
+            self._file.close()
+            raise
         self._closing = threading.Event()
         self._failure: OSError | None = None
         self._syncing = threading.Thread(target=self._sync, daemon=True)
@@ -74,13 +78,17 @@ class Journal:
 
     def _check(self, first: bytes, request: bytes) -> None:
         """Raise `UsageError` unless the earlier run was asked for the same."""
+        now = json.loads(request)
         try:
-            earlier, now = dict(json.loads(first)), json.loads(request)
-        except (ValueError, TypeError):
-            raise UsageError(f"{self.path}: not what a stopped run leaves; move it away") from None
+            earlier = json.loads(first)
+            same_kind = earlier.keys() == now.keys()
+        except (ValueError, AttributeError):
+            same_kind = False
+        if not same_kind:
+            raise UsageError(f"{self.path}: not what a stopped run of this version leaves; move it away")
         for name in now:
-            if earlier.get(name) != now[name]:
-                was, wanted = (str(value)[:80] for value in (earlier.get(name), now[name]))
+            if earlier[name] != now[name]:
+                was, wanted = (str(value)[:80] for value in (earlier[name], now[name]))
                 raise UsageError(
                     f"{self.path}: began with another {name} ({was}; now {wanted}); "
                     "give the same again, or delete it to begin anew"
@@ -142,8 +150,12 @@ class Journal:
     def _write(self, line: bytes) -> int:
         """Append a line and return its length."""
         rest = memoryview(line)
-        while rest:  # a disk that is nearly full takes a part before it refuses
-            rest = rest[self._file.write(rest) :]
+        try:
+            while rest:  # a disk that is nearly full takes a part before it refuses
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
         return len(line)
 
     def _sync(self) -> None:

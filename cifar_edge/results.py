@@ -94,7 +94,7 @@ def _save_json_lines(rows: Iterator[Row], path: Path, top_k: int) -> None:
 
 
 def _save_parquet(rows: Iterator[Row], path: Path, top_k: int) -> None:
-    """Write `rows`; a name that is not UTF-8, as Parquet's text must be, is spelt as Python does: `caf\\udce9`."""
+    """Write `rows`; a name that is not UTF-8, as text in Parquet has to be, is spelt with Python's escapes."""
     import pyarrow as arrow
     from pyarrow.parquet import ParquetWriter
 

@@ -42,9 +42,9 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
 
 
 def _link(row: Row, folder: Path) -> Row:
-    target = os.path.abspath(row.path)
+    target = Path(row.path).absolute()
     place = _place(row, folder)
-    if os.path.lexists(place) and not (place.is_symlink() and os.readlink(place) == target):
+    if os.path.lexists(place) and not (place.is_symlink() and place.readlink() == target):
         place = _with_digest(place, hashlib.sha256(os.fsencode(target)).hexdigest())
     if not os.path.lexists(place):
         place.symlink_to(target)
@@ -52,11 +52,9 @@ def _link(row: Row, folder: Path) -> Row:
 
 
 def _copy(row: Row, folder: Path) -> Row:
-    try:
-        photo = Path(row.path).open("rb")
-    except OSError as error:
-        return replace(row, label="", confidence=None, top=(), error=str(error.strerror))
-    with photo:
+    if not os.access(row.path, os.R_OK):
+        return replace(row, label="", confidence=None, top=(), error="vanished before it could be copied")
+    with Path(row.path).open("rb") as photo:
         place = _place(row, folder)
         if os.path.lexists(place) and not (place.is_file() and filecmp.cmp(row.path, place, shallow=False)):
             place = _with_digest(place, hashlib.file_digest(photo, "sha256").hexdigest())
