@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -33,8 +33,8 @@ def row(path: str | Path, label: str = "cat", confidence: float = 0.9, error: st
     return Row(str(path), label, confidence, ((label, confidence), (other, 1 - confidence)), "", 1.0, "model.tflite")
 
 
-def write(path: Path, rows: list[Row], **facts: str) -> Path:
-    page, summary = Report(path), Summary(LABELS)
+def write(path: Path, rows: list[Row], labels: Sequence[str] = LABELS, **facts: str) -> Path:
+    page, summary = Report(path), Summary(labels)
     for each in rows:
         page.add(each)
         summary.add(each)
@@ -173,6 +173,17 @@ def test_labelled_folders_give_accuracy_and_confusion(browser: Browser, page: Pa
     assert browser.texts(".verdict b, .wrong") == ["dog", "✗ is deer"]
     browser.run("the('truth').value = 'mistake'; filter()")
     assert browser.texts(".wrong") == ["✗ is cat", "✗ is deer"]
+
+
+def test_of_many_classes_the_frequent_mistakes_are_listed(browser: Browser, tmp_path: Path) -> None:
+    names = [f"class{number}" for number in range(60)]
+    rows = [row(f"{name}/{number}.jpg", name, 0.9) for name in names for number in range(2)]
+    rows += [row(f"class7/{number}.jpg", "class8", 0.5) for number in range(3)]
+    browser.open(write(tmp_path / "report.html", rows, names))
+    browser.click("#view-confusion")
+    assert [line.split() for line in browser.texts("tbody tr")] == [["class7", "class8", "3"]]
+    browser.click("tbody button")
+    assert browser.texts(".verdict b, .wrong") == ["class8", "✗ is class7"] * 3
 
 
 def test_other_folders_give_none(browser: Browser, tmp_path: Path) -> None:
@@ -342,3 +353,18 @@ def test_classify_writes_a_report(
     assert browser.texts("h1") == ["27 photos, classified"]
     assert "cnn-int8.tflite, int8" in browser.texts("#facts dd")
     assert browser.run("return document.images.length") == 27
+
+
+def test_a_report_that_cannot_be_written_leaves_the_results(
+    run: Path, tmp_path: Path, cifar_edge: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(template: str, data: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "_fill", full)
+    files = ("--output", tmp_path / "results.csv", "--report", tmp_path / "report.html")
+    outcome = cifar_edge("classify", PHOTOS, "--model", run / "cnn-int8.tflite", *files)
+    assert outcome.code == 1
+    assert f"error: {tmp_path}/report.html: No space left on device" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 28
