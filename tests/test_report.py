@@ -181,6 +181,7 @@ def test_of_many_classes_the_frequent_mistakes_are_listed(browser: Browser, tmp_
     rows += [row(f"class7/{number}.jpg", "class8", 0.5) for number in range(3)]
     browser.open(write(tmp_path / "report.html", rows, names))
     browser.click("#view-confusion")
+    assert browser.texts("#status")[0].startswith("The most frequent mistakes")
     assert [line.split() for line in browser.texts("tbody tr")] == [["class7", "class8", "3"]]
     browser.click("tbody button")
     assert browser.texts(".verdict b, .wrong") == ["class8", "✗ is class7"] * 3
@@ -314,6 +315,13 @@ def test_numbers_that_are_no_probabilities(browser: Browser, tmp_path: Path) -> 
     rows = [row(f"{value}.jpg", "cat", value) for value in (float("nan"), 7.5, -2.0, 1.0)]
     browser.open(write(tmp_path / "report.html", rows))
     assert browser.texts(".verdict span") == ["0 %", "0 %", "100 %", "100 %"]
+
+
+def test_nothing_readable(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write(tmp_path / "report.html", [row("cat/a.jpg", error="torn")]))
+    assert browser.texts("h1, #status") == ["1 photo, classified", "0 photos."]
+    browser.click("#view-unreadable")
+    assert browser.texts("tbody td") == ["cat/a.jpg", "torn"]
 
 
 def test_places_where_no_page_can_be_are_refused_at_once(tmp_path: Path) -> None:
