@@ -136,7 +136,7 @@ def facts_of_run(model: EdgeModel, photos: int, seconds: float | None, arguments
         "model": f"{model.path.name}, {model.card.format}" if model.card else model.path.name,
         "accuracy on test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
         **speed,
-        "date": f"{datetime.now():%-d %B %Y, %H:%M}",
+        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
         "command": shlex.join(["cifar-edge", *arguments]),
     }
 
