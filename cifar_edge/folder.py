@@ -21,7 +21,7 @@ from cifar_edge.model import EdgeModel
 from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
 
-AHEAD = 32  # photos each worker may be ahead of the one that is being classified
+AHEAD = 32  # photos each worker may be ahead of the row that comes next
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[Path]:
@@ -104,7 +104,8 @@ def classify_folder(
         UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
             a stopped run was asked for something else.
         ModelError: the model cannot be used.
-        ResultsError: a row cannot be written or a photo not copied, as on a full disk.
+        ResultsError: with `output`, a row cannot be written or a photo not copied, as on a full disk.
+        OSError: without `output`, a photo cannot be copied.
     """
     places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
@@ -169,8 +170,8 @@ def _journaled(
             journal.remove()
     except OSError as error:
         raise ResultsError(
-            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; the rows so far are in "
-            f"{journal.path}: make room or whatever it takes, and go on with --resume"
+            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; put that right and go on with "
+            f"the same command and --resume: the rows so far are in {journal.path}"
         ) from error
 
 
@@ -180,7 +181,7 @@ def _classify(files: Iterable[Path], row_of: Callable[[Path], Row], workers: int
     try:
         for file in files:
             waiting.append(pool.submit(row_of, file))
-            if len(waiting) > workers * AHEAD:
+            while waiting and (waiting[0].done() or len(waiting) > workers * AHEAD):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

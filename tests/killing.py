@@ -51,15 +51,16 @@ def main(photos: str, model: str, output: Path, kills: int) -> None:
     reference, sorted_into = output.with_stem("reference"), output.with_suffix("")
     began = time.monotonic()
     wait(start(photos, model, reference, reference.with_suffix("")))
-    alone = time.monotonic() - began
+    longest = time.monotonic() - began
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     killed = finished = 0
     while killed < kills:
         process = start(photos, model, output, sorted_into)
-        time.sleep(chance.uniform(0, alone))
+        time.sleep(chance.uniform(0, longest))
         if os.waitpid(process, os.WNOHANG)[0]:
             finished += 1
+            longest *= 0.8  # a machine that has other work too is slower at times
             assert output.read_bytes() == reference.read_bytes(), f"seed {seed}"
             assert not output.with_name(f"{output.name}.partial").exists()
             output.unlink()
@@ -67,10 +68,11 @@ def main(photos: str, model: str, output: Path, kills: int) -> None:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
             killed += 1
+            longest *= 1.05
     wait(start(photos, model, output, sorted_into))
     assert output.read_bytes() == reference.read_bytes(), f"seed {seed}"
     assert content(sorted_into) == content(reference.with_suffix("")), f"seed {seed}"
-    print(f"{output.name}: {killed} kills, {finished + 1} runs finished, {alone:.2f} s alone")
+    print(f"{output.name}: {killed} kills, {finished + 1} runs finished")
 
 
 if __name__ == "__main__":

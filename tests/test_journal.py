@@ -192,7 +192,7 @@ def test_a_disk_that_fails_late_is_noticed(model: EdgeModel, monkeypatch: pytest
 
     monkeypatch.setattr(os, "fsync", fail)
     time.sleep(0.7)
-    with pytest.raises(ResultsError, match="Input/output error; the rows so far are in .*out.csv.partial"):
+    with pytest.raises(ResultsError, match=r"Input/output error; .* the rows so far are in .*out\.csv\.partial"):
         list(rows)
     monkeypatch.undo()
 
@@ -203,7 +203,7 @@ def test_a_full_disk_keeps_the_rows_so_far(model: EdgeModel, monkeypatch: pytest
 
     with monkeypatch.context() as patch:
         patch.setattr("cifar_edge.folder.save", full)
-        with pytest.raises(ResultsError, match=r"No space left on device; .*go on with --resume"):
+        with pytest.raises(ResultsError, match=r"No space left on device; .*put that right and go on with"):
             classify(model)
     assert len(classify(model, resume=True)) == 20
     assert len(paths()) == 20
