@@ -189,9 +189,9 @@ def _thumbnails(paths: Sequence[str]) -> list[str]:
 
 
 def _thumbnail(path: str) -> str:
-    """Return the part of a photo that the network sees as WebP in base64; "" if it cannot be read any more."""
+    """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
     try:
-        pixels = images.load(path, SIDE, SIDE)
+        pixels = images.load(path, SIDE, SIDE, "crop")
     except ImageError:
         return ""
     buffer = io.BytesIO()
