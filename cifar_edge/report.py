@@ -191,7 +191,7 @@ def _thumbnails(paths: Sequence[str]) -> list[str]:
 def _thumbnail(path: str) -> str:
     """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
     try:
-        pixels = images.load(path, SIDE, SIDE, "crop")
+        pixels = images.load(path, SIDE, SIDE, "crop", reduced=2)
     except ImageError:
         return ""
     buffer = io.BytesIO()
