@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import sys
+import time
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -250,6 +251,9 @@ def classify(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write .csv, .jsonl or .parquet; '-' is CSV on stdout."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with charts and thumbnails too.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a stopped run to the same FILE was, if there was one.")
     ] = False,
@@ -278,6 +282,7 @@ def classify(
     """
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.report import Report, facts_of_run
     from cifar_edge.results import write_csv
     from cifar_edge.summary import Summary
     from cifar_edge.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
@@ -285,6 +290,8 @@ def classify(
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)
+    page = Report(report) if report else None
+    started = time.perf_counter()
     file = None if output == "-" else output
     rows: Iterator[Row] = classify_folder(
         paths,
@@ -308,12 +315,18 @@ def classify(
         with photo_progress(paths, visible=bool(file) or not sys.stdout.isatty()) as advance:
             for row in rows:
                 summary.add(row)
+                if page:
+                    page.add(row)
                 advance()
     except KeyboardInterrupt:
         how = "; go on with the same command and --resume" if file else ""
         raise Interrupted(f"stopped after {summary.photos:,} photos{how}") from None
     finally:
         print_summary(summary, messages if output == "-" else results_console())
+    if page:
+        say(f"making the report {report}")
+        seconds = None if resume else time.perf_counter() - started
+        page.write(summary, facts_of_run(chosen, summary.photos, seconds, sys.argv[1:]))
     if summary.unreadable:
         raise UnreadablePhotos(f"{summary.unreadable:,} of {summary.photos:,} photos could not be read; see their rows")
 

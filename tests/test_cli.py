@@ -53,6 +53,7 @@ DEVICE_SIDE = (
     "model",
     "folder",
     "results",
+    "report",
     "journal",
     "sorting",
     "summary",
