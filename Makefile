@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench demo formats test lint types clean
+.PHONY: bench demo formats fuzz test lint types clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -52,6 +52,10 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --durations=10
+
+# A minute of damaged photos; `make test` does it for two seconds.
+fuzz: .venv/installed-dev
+	FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ import math
 import os
 import sys
 import warnings
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +15,14 @@ import typer
 import typer.core
 
 from cifar_edge import __version__
-from cifar_edge.errors import CifarEdgeError, Interrupted, UsageError
+from cifar_edge.errors import CifarEdgeError, Interrupted, UnreadablePhotos, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cifar_edge.data import Cifar10, Split
     from cifar_edge.model import EdgeModel
+    from cifar_edge.results import Row
 
 
 class _Commands(typer.core.TyperGroup):
@@ -46,7 +48,7 @@ app.add_typer(data_app, name="data")
 models_app = typer.Typer(help="Look into model files.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench"}
+EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench", "pyarrow": "parquet"}
 """The extra that installs a package which some command needs."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -239,8 +241,23 @@ def classify(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write CSV to FILE, or '-' for stdout."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write .csv, .jsonl or .parquet; '-' is CSV on stdout."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a stopped run to the same FILE was, if there was one.")
+    ] = False,
+    top_k: Annotated[int, typer.Option(help="How many of the most probable classes a row has.")] = 1,
+    min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0,
+    sort_into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy each photo into a folder of its label's name in DIR.")
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Make links in DIR instead of copies.")] = False,
+    fit: Annotated[
+        str | None, typer.Option(help="crop, pad or stretch to the network's shape.", show_default="the card's")
+    ] = None,
+    exif_thumbnails: Annotated[
+        bool, typer.Option("--exif-thumbnails", help="Read only cameras' thumbnails, where they fit: fast, less exact.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
     ] = None,
@@ -248,41 +265,50 @@ def classify(
     pixel_range: PixelRange = None,
     quiet: Quiet = False,
 ) -> None:
-    """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF)."""
+    """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF).
+
+    Exit code 0: all are classified. 3: some could not be read; their rows say why.
+    """
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel, newest_export
-    from cifar_edge.results import in_own_folder, save_csv, write_csv
-    from cifar_edge.terminal import messages, photo_progress, print_row, results_console, say, table
+    from cifar_edge.results import write_csv
+    from cifar_edge.summary import Summary
+    from cifar_edge.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
 
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_assumed(chosen)
-    rows = classify_folder(paths, chosen, workers)
-    to_file = output not in (None, "-")
-    if to_file:
-        if Path(str(output)).resolve() in (path.resolve() for path in (chosen.path, *paths)):
-            raise UsageError(f"{output}: is what is read; write the results elsewhere")
-        rows = save_csv(rows, Path(str(output)))
-    elif output == "-":
-        rows = write_csv(rows, sys.stdout)
-    labels: Counter[str] = Counter()
-    right = labelled = 0
+    file = None if output == "-" else output
+    rows: Iterator[Row] = classify_folder(
+        paths,
+        chosen,
+        workers,
+        fit=fit,
+        exif_thumbnails=exif_thumbnails,
+        top_k=top_k,
+        min_confidence=min_confidence,
+        sort_into=sort_into,
+        link=link,
+        output=file,
+        resume=resume,
+    )
+    if output == "-":
+        rows = write_csv(rows, sys.stdout, top_k)
+    elif output is None:
+        rows = print_rows(rows)
+    summary = Summary(chosen.labels)
     try:
-        with photo_progress(paths, visible=to_file or not sys.stdout.isatty()) as advance:
+        with photo_progress(paths, visible=bool(file) or not sys.stdout.isatty()) as advance:
             for row in rows:
-                labels[row.label or "(unreadable)"] += 1
-                right += in_own_folder(row)
-                labelled += Path(row.path).parent.name in chosen.labels
-                if output is None:
-                    print_row(row)
+                summary.add(row)
                 advance()
     except KeyboardInterrupt:
-        kept = f"; the rows so far are in {output}.partial until the next run" if to_file else ""
-        raise Interrupted(f"stopped after {labels.total()} photos{kept}") from None
-    console = messages if output == "-" else results_console()
-    table("photos by class", ("class", "photos"), labels.most_common(), console)
-    if labelled == labels.total():  # every photo lies in a folder that is named as a class
-        console.print(f"{right} of {labelled} photos ({right / labelled:.0%}) have the class their folder says")
+        how = "; go on with the same command and --resume" if file else ""
+        raise Interrupted(f"stopped after {summary.photos:,} photos{how}") from None
+    finally:
+        print_summary(summary, messages if output == "-" else results_console())
+    if summary.unreadable:
+        raise UnreadablePhotos(f"{summary.unreadable:,} of {summary.photos:,} photos could not be read; see their rows")
 
 
 @app.command()

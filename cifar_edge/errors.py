@@ -7,6 +7,8 @@
      +-- ModelError         a model file is not what it should be
      +-- ExportError        a model cannot be converted, or what came out is not good enough
      +-- RegressionError    a benchmark's figure is worse than it was: exit code 4
+     +-- ResultsError       rows cannot be written; those so far are kept
+     +-- UnreadablePhotos   the run is done, but some rows are errors: exit code 3
      +-- Interrupted        stopped by Ctrl-C: exit code 130
 
 Every message is one line that names the file and says what to do:
@@ -55,6 +57,16 @@ class RegressionError(CifarEdgeError):
     """A figure of a benchmark is worse than it was, by more than was allowed."""
 
     exit_code = 4
+
+
+class ResultsError(CifarEdgeError):
+    """Rows cannot be written, as on a full disk; the message says where those so far are kept."""
+
+
+class UnreadablePhotos(CifarEdgeError):  # noqa: N818 - the run itself is no error
+    """All is done, but some photos could not be read; their rows say why."""
+
+    exit_code = 3
 
 
 class Interrupted(CifarEdgeError):  # noqa: N818 - an interruption is no error

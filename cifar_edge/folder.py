@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import itertools
 import os
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge import images
-from cifar_edge.errors import ImageError, UsageError
+from cifar_edge import __version__, images
+from cifar_edge.errors import ImageError, ResultsError, UsageError, first_line
+from cifar_edge.journal import Journal
 from cifar_edge.model import EdgeModel
-from cifar_edge.results import Row
+from cifar_edge.results import UNKNOWN, Row, check_output, order, save
+from cifar_edge.sorting import check_folder, sort_photos
 
-AHEAD = 32  # photos each worker may be ahead of the one that is being classified
+BATCH_MILLISECONDS = 50  # of one worker's time: tiny files handed over one by one cost twice as much
+LARGEST_BATCH = 64  # photos
+AHEAD = 16  # batches each worker may be ahead of the row that is next
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[Path]:
-    """Yield the files named by `paths` and the photos in the folders among them, in a stable order.
+    """Yield the files named by `paths` and the photos in the folders among them, in `results.order`, each once.
 
-    Folders are searched to the bottom, by name; links to folders are not followed, so there is no
+    Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
     A folder that cannot be listed is yielded in place of its content.
 
@@ -34,80 +43,216 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
     for start in starts:
         if not os.path.lexists(start):
             raise UsageError(f"{start}: no such file or folder")
-    return itertools.chain.from_iterable(_search(start) if start.is_dir() else (start,) for start in starts)
+    found = heapq.merge(*map(_search, starts), key=lambda path: order(str(path)))
+    return (path for path, _ in itertools.groupby(found))
 
 
-def _search(folder: Path) -> Iterator[Path]:
-    pending = [(folder, True)]
-    while pending:
-        path, is_folder = pending.pop()
-        if not is_folder:
+def _search(start: Path) -> Iterator[Path]:
+    # A folder's name gets a NUL, as in `order`, so that a name is all there is to hold and to sort.
+    levels = [(Path(), [f"{start}\0" if start.is_dir() else str(start)])]
+    while levels:
+        folder, names = levels[-1]
+        if not names:
+            levels.pop()
+            continue
+        name = names.pop()
+        path = folder / name.removesuffix("\0")
+        if not name.endswith("\0"):
             yield path
             continue
         try:
-            with os.scandir(path) as entries:
-                names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+            levels.append((path, _names(path)))
         except OSError:
             yield path
-            continue
-        found = [(path / name, is_folder) for name, is_folder in reversed(names)]
-        pending += [(path, is_folder) for path, is_folder in found if is_folder or _is_photo(path)]
 
 
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in images.SUFFIXES
+def _names(folder: Path) -> list[str]:
+    """Return the names of the photos and folders in a folder, the last first."""
+    with os.scandir(folder) as entries:
+        names = (f"{entry.name}\0" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries)
+        return sorted((name for name in names if name.endswith("\0") or _is_photo(name)), reverse=True)
+
+
+def _is_photo(name: str) -> bool:
+    return name.lower().endswith(images.SUFFIXES)
 
 
 def classify_folder(
-    paths: str | Path | Sequence[str | Path], model: str | Path | EdgeModel, workers: int | None = None
-) -> Iterator[Row]:
+    paths: str | Path | Sequence[str | Path],
+    model: str | Path | EdgeModel,
+    workers: int | None = None,
+    *,
+    fit: str | None = None,
+    exif_thumbnails: bool = False,
+    top_k: int = 1,
+    min_confidence: float = 0.0,
+    sort_into: str | Path | None = None,
+    link: bool = False,
+    output: str | Path | None = None,
+    resume: bool = False,
+) -> Generator[Row, None, None]:
     """Classify photos and whole folders of them.
 
         for row in classify_folder("photos", model="cnn-int8.tflite"):
             print(row.path, row.label, row.confidence)
 
-    A few threads decode ahead, so that memory does not grow with the number of photos.
+    A few threads work ahead, so that memory does not grow with the number of photos.
+
+    With `output`, rows are durable within a second in `<output>.partial`, and become `output` after
+    the last one; so take them all, if only by `for row in ...: pass`.
 
     Args:
         paths: a file or folder, or several.
         model: a `.tflite` file or an `EdgeModel`.
-        workers: threads that decode; by default one for each processor.
+        workers: threads; by default one for each processor.
+        fit: "crop", "pad" or "stretch", see `images.load`; by default as the model's card says.
+        exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
+        top_k: how many of the most probable classes a row has.
+        min_confidence: 0-1; below it the label is "unknown".
+        sort_into: also copy each photo into a folder of its label's name in this one.
+        link: make links there instead of copies.
+        output: also write the rows to this file: .csv, .jsonl or .parquet.
+        resume: go on with what a stopped run to the same `output` has left, if it has left anything;
+            its rows are yielded again.
 
     Yields:
         One row for each file, in the order of `find`; a file that cannot be read has its reason there.
 
     Raises:
-        UsageError: a path does not exist, or there is no photo at all.
+        UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
+            a stopped run was asked for something else.
         ModelError: the model cannot be used.
+        ResultsError: with `output`, a row cannot be written or a photo not copied, as on a full disk.
+        OSError: without `output`, a photo cannot be copied.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
+    places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    files = find(paths)
+    if not 1 <= top_k <= len(model.labels):
+        raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    if output is None and resume:
+        raise UsageError("nothing can be resumed without the file of results: name it")
+    files = _at_least_one(find(places), places)
+    if sort_into is not None:
+        check_folder(Path(sort_into), places)
+    fit = fit or (model.card.fit if model.card else images.FIT)
+    images.check_fit(fit)
+    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
+    lock = threading.Lock()
+    rows_of = partial(_rows, load=load, model=model, lock=lock, top_k=top_k, min_confidence=min_confidence)
+
+    def classify(files: Iterable[Path]) -> Generator[Row, None, None]:
+        rows = _classify(files, rows_of, workers or os.cpu_count() or 1)
+        return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
+
+    if output is None:
+        return classify(files)
+    output = Path(output).resolve()  # a link keeps pointing to the results
+    if output in (path.resolve() for path in (model.path, *places)):
+        raise UsageError(f"{output}: is what is read; write the results elsewhere")
+    check_output(output)
+    request = {
+        "version of cifar-edge": __version__,
+        "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
+        "choice of labels": model.labels,
+        "pixel range": model.pixel_range,
+        "working folder": str(Path.cwd()),
+        "choice of paths": [str(path) for path in places],
+        "fit": fit,
+        "use of thumbnails": exif_thumbnails,
+        "top-k": top_k,
+        "min-confidence": min_confidence,
+        "folder to sort into": None if sort_into is None else str(sort_into),
+        "kind of copies": "links" if link else "files",
+    }
+    return _journaled(files, classify, Journal(output, request, resume), output, top_k)
+
+
+def _at_least_one(files: Iterator[Path], places: Sequence[Path]) -> Iterator[Path]:
     first = next(files, None)
     if first is None:
-        places = ", ".join(map(str, paths))
-        raise UsageError(f"{places}: no photos in there (looked for {' '.join(sorted(images.SUFFIXES))})")
-    return _classify(itertools.chain((first,), files), model, workers or os.cpu_count() or 1)
+        raise UsageError(
+            f"{', '.join(map(str, places))}: no photos in there (looked for {' '.join(sorted(images.SUFFIXES))})"
+        )
+    return itertools.chain((first,), files)
 
 
-def _classify(files: Iterable[Path], model: EdgeModel, workers: int) -> Iterator[Row]:
-    pool = ThreadPoolExecutor(workers)
-    waiting: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
+def _journaled(
+    files: Iterable[Path],
+    classify: Callable[[Iterable[Path]], Iterator[Row]],
+    journal: Journal,
+    output: Path,
+    top_k: int,
+) -> Generator[Row, None, None]:
+    """Classify the files that have no row yet; yield all rows, and when there are no more, make `output` of them."""
     try:
-        for file in files:
-            waiting.append((file, pool.submit(images.load, file, model.height, model.width)))
-            if len(waiting) > workers * AHEAD:
-                yield _row(*waiting.popleft(), model)
+        with journal:
+            new = journal.record(classify(journal.unrecorded(files)))
+            yield from heapq.merge(journal.rows(), new, key=lambda row: order(row.path))
+            save(journal.rows(), output, top_k)
+            journal.remove()
+    except OSError as error:
+        raise ResultsError(
+            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; put that right and go on with "
+            f"the same command and --resume: the rows so far are in {journal.path}"
+        ) from error
+
+
+def _classify(
+    files: Iterable[Path], rows_of: Callable[[Sequence[Path]], list[Row]], workers: int
+) -> Generator[Row, None, None]:
+    pool = ThreadPoolExecutor(workers)
+    files = iter(files)
+    waiting: deque[Future[list[Row]]] = deque()
+    size = 1
+    try:
+        while batch := list(itertools.islice(files, size)):
+            waiting.append(pool.submit(rows_of, batch))
+            while waiting and (waiting[0].done() or len(waiting) > workers * AHEAD):
+                rows = waiting.popleft().result()
+                yield from rows
+                each = sum(row.milliseconds for row in rows) / len(rows)
+                size = max(1, min(LARGEST_BATCH, int(BATCH_MILLISECONDS / max(each, 0.01))))
         while waiting:
-            yield _row(*waiting.popleft(), model)
+            yield from waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _row(file: Path, image: Future[NDArray[np.uint8]], model: EdgeModel) -> Row:
-    try:
-        probabilities = model.predict(image.result()[None])[0]
-    except ImageError as error:
-        return Row(str(file), "", None, str(error))
-    best = int(probabilities.argmax())
-    return Row(str(file), model.labels[best], float(probabilities[best]), "")
+def _rows(
+    files: Sequence[Path],
+    load: Callable[[Path], NDArray[np.uint8]],
+    model: EdgeModel,
+    lock: threading.Lock,
+    top_k: int,
+    min_confidence: float,
+) -> list[Row]:
+    """Classify a few files; read all, then infer all, so that threads seldom wait for each other."""
+    photos, reasons, reading = [], [], []
+    for file in files:
+        start = perf_counter()
+        try:
+            photos.append(load(file))
+            reasons.append("")
+        except ImageError as error:
+            reasons.append(str(error))
+        reading.append(perf_counter() - start)
+    with lock:  # an interpreter is for one thread at a time; next to decoding it takes no time
+        start = perf_counter()
+        probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
+        inferring = (perf_counter() - start) / max(1, len(photos))
+    best = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
+    ranked = zip(best.tolist(), np.take_along_axis(probabilities, best, axis=1).tolist(), strict=True)
+    rows = []
+    for file, reason, seconds in zip(files, reasons, reading, strict=True):
+        if reason:
+            rows.append(Row(str(file), "", None, (), reason, round(1000 * seconds, 2), model.path.name))
+            continue
+        top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*next(ranked), strict=True))
+        label, confidence = top[0]
+        if confidence < min_confidence:
+            label = UNKNOWN
+        milliseconds = round(1000 * (seconds + inferring), 2)
+        rows.append(Row(str(file), label, confidence, top, "", milliseconds, model.path.name))
+    return rows

@@ -2,48 +2,64 @@
 
 from __future__ import annotations
 
+import io
+import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from cifar_edge.errors import ImageError
+from cifar_edge.errors import ImageError, UsageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-# Less is not faster for photos of a megapixel or more (1/8 is the smallest scale there is), and coarser.
-REDUCED = 4
+FITS = ("crop", "pad", "stretch")
+
+FIT = "stretch"
+"""The best of them for CIFAR-10's classes on real photos; `benchmarks/README.md` has the comparison."""
+
+# Pixels of the reduced image for one of the result. Fewer would change what the network says of some
+# photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
+REDUCED = 8
+
+SMALL = 1 << 16  # bytes; to read such a file at once is cheaper than to seek in it
+WHITE = 255
 
 
-def load(path: str | Path, height: int, width: int) -> NDArray[np.uint8]:
-    """Read a photo as the network wants it: upright, cropped to the centre, scaled, RGB.
+def load(path: str | Path, height: int, width: int, fit: str = FIT, exif_thumbnails: bool = False) -> NDArray[np.uint8]:
+    """Read a photo as the network wants it: upright, of its size, RGB.
 
-    JPEGs are decoded at the smallest DCT scale that still has `REDUCED` times the wanted size.
-    Transparent parts become white; of an animation or a document the first picture counts.
+    Each pixel is the average of the area it stands for. JPEGs are decoded at the smallest DCT scale that still
+    has `REDUCED` times the wanted size. Transparent parts become white. Of an animation or a document the
+    first picture counts.
 
     Args:
         path: a file in one of `FORMATS`, whatever its name.
         height: wanted, in pixels.
         width: wanted, in pixels.
+        fit: what to do with another aspect ratio: "crop" takes the centre, "pad" adds white on two
+            sides, "stretch" distorts.
+        exif_thumbnails: take the thumbnail that a camera puts into a photo's head, if its aspect ratio
+            is the photo's and it is no smaller than wanted; then only the head of the file is read.
 
     Returns:
         uint8, (height, width, 3), RGB.
 
     Raises:
         ImageError: it is no such file, or damaged.
+        UsageError: there is no such fit.
     """
+    check_fit(fit)
     try:
-        mode = Path(path).stat().st_mode
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-            raise ImageError("a folder that cannot be listed" if stat.S_ISDIR(mode) else "not a regular file")
-        with Image.open(path, formats=FORMATS) as image:
+        with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
+            image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
             image.draft("RGB", (REDUCED * width, REDUCED * height))
             ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(_flatten(_fit(_to_8_bit(image), height, width)))
+            return _fit(_to_rgb(image), height, width, fit)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -52,26 +68,88 @@ def load(path: str | Path, height: int, width: int) -> NDArray[np.uint8]:
         raise ImageError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Return an image of 8-bit channels that can be averaged: RGB, or RGBA if parts are transparent."""
+def check_fit(fit: str) -> None:
+    """Raise `UsageError` if there is no such fit."""
+    if fit not in FITS:
+        raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
+
+
+def _open(path: str | Path) -> BinaryIO:
+    # Without pathlib, which takes as long as the rest of this.
+    about = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+        raise ImageError("a folder that cannot be listed" if stat.S_ISDIR(about.st_mode) else "not a regular file")
+    if about.st_size > SMALL:
+        return open(path, "rb")  # noqa: PTH123
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return io.BytesIO(file.read(SMALL))
+
+
+def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | None:
+    """Return the thumbnail in a photo's EXIF data (JEITA CP-3451, 4.5.4), decoded; None if it will not do."""
+    exif = photo.getexif()
+    place = exif.get_ifd(ExifTags.IFD.IFD1)
+    try:
+        start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
+        content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]
+        thumbnail = Image.open(io.BytesIO(content), formats=["JPEG"])
+        # Of a picture with bars at two sides, or from before an edit, the aspect ratio is off by more than a pixel.
+        skew = abs(thumbnail.width * photo.height - thumbnail.height * photo.width)
+        if skew > max(photo.size) or thumbnail.width < width or thumbnail.height < height:
+            return None
+        thumbnail.load()
+    except Exception:  # what is wrong with it does not matter, the photo itself is there
+        return None
+    thumbnail.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
+    return thumbnail
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError("pixels of 32 bits, whose black and white are unknown; save it with 8 or 16")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _fit(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Crop the centre to the wanted aspect ratio and average it down (or interpolate it up)."""
-    scale = min(image.width / width, image.height / height)
-    crop_width, crop_height = width * scale, height * scale
-    left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
-    resample = Image.Resampling.BOX if scale > 1 else Image.Resampling.BILINEAR
-    return image.resize((width, height), resample, (left, top, left + crop_width, top + crop_height))
+def _fit(image: Image.Image, height: int, width: int, fit: str) -> NDArray[np.uint8]:
+    if image.size == (width, height):
+        return np.asarray(image)
+    scales = image.width / width, image.height / height
+    if fit == "pad":
+        inner_width, inner_height = (max(1, round(side / max(scales))) for side in image.size)
+        left, top = (width - inner_width) // 2, (height - inner_height) // 2
+        padded = np.full((height, width, 3), WHITE, np.uint8)
+        inner = _resize(image, (0, 0, *image.size), inner_height, inner_width)
+        padded[top : top + inner_height, left : left + inner_width] = inner
+        return padded
+    across, down = image.size if fit == "stretch" else (width * min(scales), height * min(scales))
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    return _resize(image, (left, top, left + across, top + down), height, width)
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    white: Any = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+def _resize(image: Image.Image, box: tuple[float, float, float, float], height: int, width: int) -> NDArray[np.uint8]:
+    """Average down what is in a box (left, top, right, bottom), or interpolate it up."""
+    scale = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+    if scale <= 1:
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    block = max(1, int(scale / REDUCED))
+    pixels = np.asarray(image.reduce(block))
+    left, top, right, bottom = (edge / block for edge in box)
+    rows = _means(pixels, top, bottom, height)
+    return np.rint(_means(rows.swapaxes(0, 1), left, right, width).swapaxes(0, 1)).astype(np.uint8)
+
+
+def _means(pixels: NDArray[Any], start: float, stop: float, count: int) -> NDArray[np.float32]:
+    """Average along the first axis, from `start` to `stop`, to `count` values; a pixel on a border counts in part.
+
+    Pillow's BOX takes each pixel whole or not at all, which is far off where a value stands for a few pixels.
+    """
+    borders = np.linspace(start, stop, count + 1)
+    whole = np.minimum(borders.astype(int), len(pixels) - 1)
+    parts = (borders - whole).astype(np.float32)[:, None, None] * pixels[whole]
+    sums = np.add.reduceat(pixels[: whole[-1]], whole[:-1], axis=0, dtype=np.float32)
+    return (sums - parts[:-1] + parts[1:]) * np.float32(count / (stop - start))

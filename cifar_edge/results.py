@@ -1,18 +1,23 @@
-"""A stream of rows -> a CSV file."""
+"""Rows, and the files they become: CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cifar_edge.errors import UsageError
+from cifar_edge.files import atomic
 
-FLUSH_SECONDS = 1.0
+UNKNOWN = "unknown"
+"""The label where the confidence is too low to name one."""
+
+ROW_GROUP = 10_000  # rows of a Parquet file that are in memory together
 
 
 @dataclass(frozen=True)
@@ -20,54 +25,116 @@ class Row:
     """One photo's result.
 
     Attributes:
-        path: of the file.
-        label: the most probable class, or "" if the file could not be read.
-        confidence: its probability, 0-1, or None.
+        path: as found; names that are not UTF-8 via surrogateescape.
+        label: the most probable class, "" if the file could not be read, "unknown" if too uncertain.
+        confidence: of the most probable class, 0-1, also where the label is unknown; or None.
+        top: the most probable classes with their probabilities.
         error: why the file could not be read, or "".
+        milliseconds: time spent on this photo.
+        model: name of the model's file.
     """
 
     path: str
     label: str
     confidence: float | None
+    top: tuple[tuple[str, float], ...]
     error: str
+    milliseconds: float
+    model: str
 
 
-def in_own_folder(row: Row) -> bool:
-    """Tell whether a photo lies in a folder named as its label, as labelled collections do."""
-    return Path(row.path).parent.name == row.label
+def order(path: str) -> str:
+    """Return what paths are sorted by: name by name from the left, so that a folder's content stays together."""
+    return path.replace(os.sep, "\0")
 
 
-def write_csv(rows: Iterable[Row], file: TextIO) -> Iterator[Row]:
-    """Write rows as they come, with a header, and pass them on; flushed every second."""
-    writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-    writer.writeheader()
-    flushed = time.monotonic()
+def to_record(row: Row) -> dict[str, Any]:
+    """Return a row as JSON and Parquet have it: `top` is a list of objects with label and confidence."""
+    return vars(row) | {"top": [{"label": label, "confidence": confidence} for label, confidence in row.top]}
+
+
+def from_record(record: dict[str, Any]) -> Row:
+    """Return the row that `to_record` made this of."""
+    return Row(**record | {"top": tuple((one["label"], one["confidence"]) for one in record["top"])})
+
+
+def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
+    """Write rows as they come and pass them on; a reader at the other end of a pipe gets each at once.
+
+    `top` becomes the columns `top_1`, `confidence_1`, `top_2` and so on up to `top_k`.
+    """
+    ranks = [name for rank in range(1, top_k + 1) for name in (f"top_{rank}", f"confidence_{rank}")]
+    names = [field.name for field in fields(Row)]
+    start = names.index("top")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow((*names[:start], *ranks, *names[start + 1 :]))
     for row in rows:
-        confidence = "" if row.confidence is None else f"{row.confidence:.4f}"
-        writer.writerow(asdict(row) | {"confidence": confidence})
-        if time.monotonic() - flushed > FLUSH_SECONDS:
-            file.flush()
-            flushed = time.monotonic()
+        top = [cell for pair in row.top for cell in pair] or [""] * len(ranks)
+        measured = (row.error, row.milliseconds, row.model)
+        writer.writerow((_no_formula(row.path), row.label, row.confidence, *top, *measured))
+        file.flush()
         yield row
-    file.flush()
 
 
-def save_csv(rows: Iterable[Row], path: Path) -> Iterator[Row]:
-    """Write rows to `path` as they come and pass them on.
+def _no_formula(path: str) -> str:
+    """Return another spelling of a path that a spreadsheet would take for a formula."""
+    return f".{os.sep}{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
-    They stand in `<path>.partial` until the last one is on the disk, and there they stay if
-    something stops the run. Names that are not UTF-8 keep their bytes.
+
+def _save_csv(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        for _ in write_csv(rows, file, top_k):
+            pass
+
+
+def _save_json_lines(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    with path.open("w", encoding="ascii") as file:
+        for row in rows:
+            file.write(json.dumps(to_record(row)) + "\n")
+
+
+def _save_parquet(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    """Write `rows`; a name that is not UTF-8, as text in Parquet has to be, is spelt with Python's escapes."""
+    import pyarrow as arrow
+    from pyarrow.parquet import ParquetWriter
+
+    def valid(record: dict[str, Any]) -> dict[str, Any]:
+        texts = {name: value for name, value in record.items() if isinstance(value, str)}
+        return record | {name: text.encode(errors="backslashreplace").decode() for name, text in texts.items()}
+
+    ranked = arrow.struct({"label": arrow.string(), "confidence": arrow.float64()})
+    types = {"confidence": arrow.float64(), "top": arrow.list_(ranked), "milliseconds": arrow.float64()}
+    schema = arrow.schema([(field.name, types.get(field.name, arrow.string())) for field in fields(Row)])
+    with ParquetWriter(path, schema) as writer:
+        while group := [valid(to_record(row)) for row in islice(rows, ROW_GROUP)]:
+            writer.write_table(arrow.Table.from_pylist(group, schema))
+
+
+FORMATS: dict[str, Callable[[Iterator[Row], Path, int], None]] = {
+    ".csv": _save_csv,
+    ".jsonl": _save_json_lines,
+    ".parquet": _save_parquet,
+}
+
+
+def check_output(path: Path) -> None:
+    """Raise what would keep `save` from writing to `path`, before hours of work.
 
     Raises:
-        UsageError: `path` is no place for a file; before anything is written.
+        UsageError: it is no place for a file, or its suffix names no format.
+        ModuleNotFoundError: Parquet needs pyarrow, the extra `parquet`.
     """
-    path = path.resolve()
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it or write elsewhere")
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: not a file; name one, or '-' for stdout")
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        yield from write_csv(rows, file)
-        os.fsync(file.fileno())
-    partial.replace(path)
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: the suffix says the format; give it one of {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it or write elsewhere")
+    if path.suffix == ".parquet":
+        import pyarrow  # noqa: F401
+
+
+def save(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    """Write rows of `top_k` classes each in the format of the suffix; `path` is replaced when all are on the disk."""
+    with atomic(path) as partial:
+        FORMATS[path.suffix](rows, partial, top_k)

@@ -26,8 +26,11 @@ if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
     from cifar_edge.export.write import Exported
     from cifar_edge.metrics import Evaluation
     from cifar_edge.results import Row
+    from cifar_edge.summary import Summary
 
 WIDE = 200  # columns of a table in a pipe, where nobody folds lines
+
+MATRIX = 20  # classes of a confusion matrix that fits on a screen
 
 messages = Console(stderr=True, highlight=False)
 
@@ -59,10 +62,36 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     console.print(grid)
 
 
-def print_row(row: Row) -> None:
-    """Print one photo's result as a line on stdout; odd characters of its name as Python writes them."""
-    verdict = row.error or f"{row.label} {row.confidence:.0%}"
-    print(f"{verdict:<16} {row.path if row.path.isprintable() else ascii(row.path)}")
+def print_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Print a line for each photo on stdout and pass its row on."""
+    for row in rows:
+        cells = [f"{label} {confidence:.0%}" for label, confidence in row.top] or [row.error]
+        if row.top and row.label != row.top[0][0]:
+            cells[0] = f"{row.label}: {cells[0]}"
+        verdict = " ".join(f"{_harmless(cell):<16}" for cell in cells)
+        print(verdict, _harmless(row.path), flush=True)
+        yield row
+
+
+def _harmless(text: str) -> str:
+    """Return a text from somebody's files as it is, or as Python writes it if it could do harm on a terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print how many photos have which label and, if they lie in labelled folders, how good that is."""
+    table("photos by class", ("class", "photos"), summary.by_label.most_common(), console)
+    if not summary.labelled:
+        return
+    matrix = summary.confusion
+    console.print(f"accuracy {summary.accuracy:.2%} of {matrix.total():,} photos whose folders say their classes")
+    classes, answers = (sorted(set(names)) for names in zip(*matrix, strict=True))
+    if len(answers) <= MATRIX:
+        rows = [(truth, *(matrix[truth, label] for label in answers)) for truth in classes]
+        table("photos by folder (rows) and predicted class", ("folder", *answers), rows, console)
+    else:
+        mistakes = [(*pair, count) for pair, count in matrix.most_common() if pair[0] != pair[1]]
+        table("most frequent mistakes", ("folder", "predicted class", "photos"), mistakes[:MATRIX], console)
 
 
 def print_exports(files: Sequence[Exported]) -> None:

@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -52,6 +53,9 @@ DEVICE_SIDE = (
     "model",
     "folder",
     "results",
+    "journal",
+    "sorting",
+    "summary",
     "cli",
     "terminal",
     "evaluation",
@@ -97,7 +101,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_the_device_side_never_imports_tensorflow(module: str) -> None:
     code = f"import sys, cifar_edge.{module}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"tensorflow", "keras", "matplotlib", "ray", "jax"} & set(modules)
+    assert not {"tensorflow", "keras", "matplotlib", "ray", "jax", "pyarrow"} & set(modules)
 
 
 def test_classify_prints_rows_and_counts(int8: Path, cifar_edge: Command) -> None:
@@ -105,21 +109,50 @@ def test_classify_prints_rows_and_counts(int8: Path, cifar_edge: Command) -> Non
     assert outcome.code == 0
     assert str(PHOTOS / "cat" / "chelsea.jpg") in outcome.out
     assert "photos by class" in outcome.out
-    assert f"of {COUNT} photos" in outcome.out
+    assert f"of {COUNT} photos whose folders say their classes" in outcome.out
+    assert "photos by folder (rows) and predicted class" in outcome.out
     assert str(int8) in outcome.err
 
 
-def test_classify_writes_csv(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
+def test_a_photo_that_cannot_be_read_gives_another_exit_code(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
     (tmp_path / "photos").mkdir()
     shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "photos" / "a.jpg")
     (tmp_path / "photos" / "b.jpg").write_text("not a photo")
     outcome = cifar_edge("classify", tmp_path / "photos", "--model", int8, "--output", tmp_path / "results.csv")
-    assert outcome.code == 0
+    assert outcome.code == 3
+    assert outcome.err.endswith("error: 1 of 2 photos could not be read; see their rows\n")
     assert "(unreadable)" in outcome.out
     with (tmp_path / "results.csv").open(newline="") as file:
         good, bad = csv.DictReader(file)
     assert (good["error"], bad["label"]) == ("", "")
     assert "not an image" in bad["error"]
+
+
+def test_of_many_classes_the_mistakes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from cifar_edge.results import Row
+    from cifar_edge.summary import Summary
+    from cifar_edge.terminal import print_summary, results_console
+
+    summary = Summary(labels := [f"class{number}" for number in range(100)])
+    for label in labels:
+        summary.add(Row(f"{label}/1.jpg", label, 0.5, ((label, 0.5),), "", 1.0, "m.tflite"))
+    for number in range(3):
+        summary.add(Row(f"class7/{number}.jpg", "class9", 0.5, (("class9", 0.5),), "", 1.0, "m.tflite"))
+    print_summary(summary, results_console())
+    out = capsys.readouterr().out
+    assert "accuracy 97.09% of 103 photos" in out
+    assert re.search(r"class7 +class9 +3 ", out)
+    assert len(out.splitlines()) < 120
+
+
+def test_classify_sorts_and_ranks(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
+    options = ("--top-k", 2, "--min-confidence", 0.999, "--sort-into", tmp_path / "sorted", "--link")
+    outcome = cifar_edge("classify", PHOTOS, "--model", int8, *options)
+    assert outcome.code == 0
+    assert "unknown: " in outcome.out
+    links = list((tmp_path / "sorted").glob("*/*"))
+    assert len(links) == COUNT
+    assert {link.readlink().name for link in links if link.parent.name == "unknown"}
 
 
 def test_classify_pipes_csv_and_nothing_else(int8: Path, cifar_edge: Command) -> None:
@@ -260,6 +293,10 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["classify", "{photos}", "--model", "{int8}", "-o", "empty"], 2, "empty: not a file"),
         (["classify", "{photos}", "--model", "{int8}", "-o", ""], 2, "not a file"),
         (["classify", "{photos}", "--model", "{int8}", "-o", "{int8}"], 2, "is what is read"),
+        (["classify", "{photos}", "--model", "{int8}", "-o", "results.txt"], 2, "the suffix says the format"),
+        (["classify", "{photos}", "--model", "{int8}", "--resume"], 2, "nothing can be resumed"),
+        (["classify", "{photos}", "--model", "{int8}", "--top-k", "11"], 2, "has 10 classes"),
+        (["classify", "{photos}", "--model", "{int8}", "--sort-into", "{photos}/x"], 2, "sort into a folder elsewhere"),
         (["train", "--run", "empty/.."], 2, "already in use"),
         (["train", "--seed", "-1"], 2, "seed -1 is out of range"),
         (["bench", "{int8}", "--output", "bench.txt"], 2, "must end in .json"),
@@ -305,6 +342,14 @@ def test_bad_input(
     assert not Path("results.csv").exists()
 
 
+def test_missing_pyarrow_is_named(
+    int8: Path, tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    outcome = cifar_edge("classify", PHOTOS, "--model", int8, "-o", tmp_path / "out.parquet")
+    assert (outcome.code, "pip install '.[parquet]'" in outcome.err) == (1, True)
+
+
 def test_missing_tensorflow_is_named(cifar_edge: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     outcome = cifar_edge("train", "--data", "sample")
@@ -322,17 +367,48 @@ def limit_file_size() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
 
-def test_a_full_disk(int8: Path, run: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def many_photos(tmp_path: Path) -> Path:
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(800):
         (photos / f"{number}-{'x' * 100}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
-    result = process("classify", photos, "--model", int8, "-o", tmp_path / "out.csv", preexec_fn=limit_file_size)
+    return photos
+
+
+def test_a_full_disk_while_classifying(int8: Path, many_photos: Path, tmp_path: Path) -> None:
+    arguments = ("classify", many_photos, "--model", int8, "-o", tmp_path / "out.csv")
+    result = process(*arguments, preexec_fn=limit_file_size)
     assert result.returncode == 1
-    assert "File too large" in result.stderr
+    assert "File too large; put that right and go on with the same command and --resume" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out.csv").exists()
     assert (tmp_path / "out.csv.partial").stat().st_size > 40_000
+    assert process(*arguments, "--resume").returncode == 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 801
+
+
+def test_ctrl_c_while_classifying(int8: Path, many_photos: Path, tmp_path: Path) -> None:
+    arguments = ["classify", many_photos, "--model", int8, "-o", tmp_path / "out.csv"]
+    command = [sys.executable, "-m", "cifar_edge", *arguments]
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as running:
+        journal = tmp_path / "out.csv.partial"
+        while not (journal.exists() and journal.stat().st_size > 10_000):
+            assert running.poll() is None
+            time.sleep(0.005)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate()
+    assert running.returncode == 130
+    assert re.search(r"stopped after \d+ photos; go on with the same command and --resume", err)
+    assert "Traceback" not in err
+    assert "photos by class" in out
+    assert process(*arguments, "--resume").returncode == 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 801
+
+
+def test_a_full_disk_while_exporting_and_training(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.keras", tmp_path / "model.keras")
     result = process("export", tmp_path / "model.keras", "--data", "sample", preexec_fn=limit_file_size)
     assert result.returncode == 1

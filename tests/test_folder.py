@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import os
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cifar_edge import EdgeModel, classify_folder, folder
+from cifar_edge import EdgeModel, classify_folder, folder, images
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.folder import find
+from cifar_edge.results import order
 
 from .conftest import PHOTOS
 
@@ -19,21 +24,41 @@ def model(run: Path) -> EdgeModel:
 
 def test_rows_are_in_the_order_of_paths_whatever_the_workers(model: EdgeModel) -> None:
     one, four = (list(classify_folder(PHOTOS, model, workers)) for workers in (1, 4))
-    assert one == four
+    assert [replace(row, milliseconds=0) for row in one] == [replace(row, milliseconds=0) for row in four]
     paths = [row.path for row in one]
     assert paths == sorted(paths)
     assert len(paths) == len([path for path in PHOTOS.glob("*/*") if path.suffix in (".jpg", ".png")])
     assert all(row.label in model.labels and 0 < row.confidence <= 1 and not row.error for row in one)
+    assert all(row.milliseconds > 0 and row.model == "cnn-int8.tflite" for row in one)
 
 
 def test_a_model_s_path_and_several_places_will_do(run: Path) -> None:
     rows = list(classify_folder([PHOTOS / "cat", PHOTOS / "bird" / "heron.jpg"], run / "cnn-float32.tflite"))
     assert [Path(row.path).name for row in rows] == [
+        "heron.jpg",
         "chelsea.jpg",
         "kitten_fence.jpg",
         "kitten_playing.jpg",
-        "heron.jpg",
     ]
+
+
+def test_the_most_probable_classes(model: EdgeModel) -> None:
+    (row,) = classify_folder(PHOTOS / "cat" / "chelsea.jpg", model, top_k=10)
+    assert row.top[0] == (row.label, row.confidence)
+    assert {label for label, _ in row.top} == set(model.labels)
+    probabilities = [probability for _, probability in row.top]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=0.05)
+    (best,) = classify_folder(PHOTOS / "cat" / "chelsea.jpg", model)
+    assert best.top == row.top[:1]
+
+
+def test_an_uncertain_label_is_unknown(model: EdgeModel) -> None:
+    certain = list(classify_folder(PHOTOS, model))
+    middle = sorted(row.confidence for row in certain)[len(certain) // 2]
+    for row, before in zip(classify_folder(PHOTOS, model, min_confidence=middle), certain, strict=True):
+        assert (row.label == "unknown") == (before.confidence < middle)
+        assert (row.confidence, row.top) == (before.confidence, before.top)
 
 
 def test_an_unreadable_file_is_a_row_with_its_reason(model: EdgeModel, tmp_path: Path) -> None:
@@ -53,8 +78,21 @@ def test_search(tmp_path: Path) -> None:
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
     found = [str(path.relative_to(tmp_path)) for path in find([tmp_path])]
     assert found == [".hidden/x.tiff", "a.gif", "b/10.png", "b/2.JPG", "b/a/1.webp"]
-    # A file that is named is taken, whatever its suffix.
+    # A file that is named is taken, whatever its suffix; and nothing is there twice.
     assert list(find([tmp_path / "notes.txt"])) == [tmp_path / "notes.txt"]
+    starts = [tmp_path, tmp_path / "notes.txt", tmp_path / "b", tmp_path / "a.gif"]
+    again = [str(path.relative_to(tmp_path)) for path in find(starts)]
+    assert again == [*found, "notes.txt"]
+
+
+def test_the_order_is_that_of_the_names_on_the_way(tmp_path: Path) -> None:
+    for name in ("a/b.jpg", "a/b/c.jpg", "a-b/1.jpg", "a.jpg", "a/B.jpg", "z/z/z.png", "Z.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    paths = [str(path) for path in find([tmp_path])]
+    assert len(paths) == 7
+    assert paths == sorted(paths, key=order)
+    assert paths == [str(path) for path in find([tmp_path / "z", *tmp_path.glob("[Zaz]*")])]
 
 
 def test_deep_folders(tmp_path: Path) -> None:
@@ -99,9 +137,49 @@ def test_only_a_few_photos_are_read_ahead(model: EdgeModel, tmp_path: Path, monk
         (tmp_path / f"{number:03}.png").write_bytes(photo)
     started: list[Path] = []
     real = folder.images.load
-    monkeypatch.setattr(folder.images, "load", lambda path, *size: (started.append(path), real(path, *size))[1])
+    monkeypatch.setattr(folder.images, "load", lambda path, **how: (started.append(path), real(path, **how))[1])
+    monkeypatch.setattr(folder, "LARGEST_BATCH", 2)
     rows = classify_folder(tmp_path, model, workers=2)
     next(rows)
-    assert len(started) <= 2 * folder.AHEAD + 1
+    assert len(started) <= 2 * (2 * folder.AHEAD + 1)
     rows.close()
-    assert len(started) <= 2 * folder.AHEAD + 1
+    assert len(started) <= 2 * (2 * folder.AHEAD + 1)
+
+
+def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = (PHOTOS / "ship" / "yacht.png").read_bytes()
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(photo)
+    reached: list[Path] = []
+
+    def slow(paths: object) -> Iterator[Path]:
+        for path in sorted(tmp_path.iterdir()):
+            reached.append(path)
+            yield path
+            time.sleep(0.5)
+
+    monkeypatch.setattr(folder, "find", slow)
+    rows = classify_folder(tmp_path, model)
+    next(rows)
+    assert len(reached) <= 2
+
+
+def test_the_card_s_fit_or_the_one_asked_for(model: EdgeModel, tmp_path: Path) -> None:
+    photo = PHOTOS / "automobile" / "red_beetle.png"
+    told = {fit: next(classify_folder(photo, model, fit=fit, top_k=10)).top for fit in (None, *images.FITS)}
+    assert len(set(told.values())) == 3
+    assert told[None] == told[model.card.fit]
+    with pytest.raises(UsageError, match="must be one of crop, pad, stretch"):
+        classify_folder(photo, model, fit="zoom")
+
+
+def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:
+    for number in range(5_000):
+        (tmp_path / f"{number:05}.jpg").touch()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in find([tmp_path])) == 5_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000 * 100  # a name of 9 characters is a string of 58 bytes and its place in a list

@@ -18,6 +18,7 @@ COPY = "scp cifar_edge-*.whl runs/*/cnn-int8.tflite pi:"
 ELSEWHERE = {
     "make demo": ".ci/run",
     "make test": ".ci/run",
+    "make fuzz": ".ci/run",
     "make bench": "hours of training; its commands are those of this page",
     ". .venv/bin/activate": "the tests' own environment",
     "python3 -m venv edge": "test_package.py",

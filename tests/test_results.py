@@ -1,58 +1,99 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from cifar_edge.errors import UsageError
-from cifar_edge.results import Row, in_own_folder, save_csv
+from cifar_edge.results import FORMATS, Row, check_output, from_record, order, save, to_record, write_csv
 
 ROWS = [
-    Row("photos/cat/a,b.jpg", "cat", 0.98765, ""),
-    Row('photos/"quoted".png', "", None, "image file is truncated"),
-    Row(os.fsdecode(b"photos/caf\xe9.jpg"), "dog", 1.0, ""),
+    Row("photos/cat/a,b.jpg", "cat", 0.98765, (("cat", 0.98765), ("dog", 0.01)), "", 1.5, "cnn.tflite"),
+    Row('photos/"quoted"\n.png', "", None, (), "image file is truncated", 0.25, "cnn.tflite"),
+    Row(os.fsdecode(b"photos/caf\xe9.jpg"), "unknown", 0.5, (("dog", 0.5), ("cat", 0.5)), "", 2.0, "cnn.tflite"),
 ]
 
 
-def test_rows_can_be_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "results.csv"
-    assert list(save_csv(iter(ROWS), path)) == ROWS
-    with path.open(newline="", errors="surrogateescape") as file:
-        read = list(csv.DictReader(file))
-    assert [row["path"] for row in read] == [row.path for row in ROWS]
-    assert [row["confidence"] for row in read] == ["0.9877", "", "1.0000"]
-    assert list(read[0]) == ["path", "label", "confidence", "error"]
+def saved(tmp_path: Path, suffix: str) -> Path:
+    path = tmp_path / f"results{suffix}"
+    save(iter(ROWS), path, 2)
+    assert list(tmp_path.iterdir()) == [path]
+    return path
+
+
+def test_csv_has_a_column_for_each_rank(tmp_path: Path) -> None:
+    with saved(tmp_path, ".csv").open(newline="", errors="surrogateescape") as file:
+        header, *lines = csv.reader(file)
+    assert header == [
+        *("path", "label", "confidence", "top_1", "confidence_1", "top_2", "confidence_2"),
+        *("error", "milliseconds", "model"),
+    ]
+    assert lines == [
+        [ROWS[0].path, "cat", "0.98765", "cat", "0.98765", "dog", "0.01", "", "1.5", "cnn.tflite"],
+        [ROWS[1].path, "", "", "", "", "", "", "image file is truncated", "0.25", "cnn.tflite"],
+        [ROWS[2].path, "unknown", "0.5", "dog", "0.5", "cat", "0.5", "", "2.0", "cnn.tflite"],
+    ]
+
+
+def test_csv_keeps_the_bytes_of_names(tmp_path: Path) -> None:
+    assert b"photos/caf\xe9.jpg" in saved(tmp_path, ".csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-1.jpg", "@sum.jpg", "\t=1.jpg"])
+def test_no_spreadsheet_takes_a_name_for_a_formula(name: str) -> None:
+    file = io.StringIO()
+    list(write_csv([Row(name, "cat", 0.5, (("cat", 0.5),), "", 1.0, "m")], file, 1))
+    (row,) = csv.DictReader(io.StringIO(file.getvalue()))
+    assert row["path"] == f"./{name}"  # the same file
+
+
+def test_json_lines_can_be_read_back(tmp_path: Path) -> None:
+    records = [json.loads(line) for line in saved(tmp_path, ".jsonl").read_text("ascii").splitlines()]
+    assert [from_record(record) for record in records] == ROWS
+    assert records[0]["top"] == [{"label": "cat", "confidence": 0.98765}, {"label": "dog", "confidence": 0.01}]
+    assert list(records[0]) == ["path", "label", "confidence", "top", "error", "milliseconds", "model"]
+
+
+def test_parquet_can_be_read_back(tmp_path: Path) -> None:
+    records = pyarrow.parquet.read_table(saved(tmp_path, ".parquet")).to_pylist()
+    assert records[:2] == [to_record(row) for row in ROWS[:2]]
+    assert records[2]["path"] == r"photos/caf\udce9.jpg"  # text in Parquet is UTF-8
+
+
+def test_a_large_parquet_file_has_groups_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cifar_edge.results.ROW_GROUP", 2)
+    file = pyarrow.parquet.ParquetFile(saved(tmp_path, ".parquet"))
+    assert (file.num_row_groups, file.metadata.num_rows) == (2, 3)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_fails_leaves_the_old_results(suffix: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, suffix)
+    before = path.read_bytes()
+
+    def failing() -> object:
+        yield ROWS[0]
+        raise OSError
+
+    with pytest.raises(OSError, match="results"):
+        save(failing(), path, 2)  # type: ignore[arg-type]
+    assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_stops_half_way_leaves_no_result_under_the_final_name(tmp_path: Path) -> None:
-    def stopping() -> Iterator[Row]:
-        yield from ROWS[:2]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(save_csv(stopping(), tmp_path / "results.csv"))
-    assert [path.name for path in tmp_path.iterdir()] == ["results.csv.partial"]
-    assert len((tmp_path / "results.csv.partial").read_text().splitlines()) == 3
-
-
 def test_places_where_no_file_can_be_are_named(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path, tmp_path / "pipe", tmp_path / "missing" / "results.csv"):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for place in (tmp_path, tmp_path / "pipe.csv", tmp_path / "missing" / "results.csv", tmp_path / "results.txt"):
         with pytest.raises(UsageError, match=str(place.parent)):
-            list(save_csv(iter(ROWS), place))
-    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+            check_output(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
 
 
-def test_a_link_keeps_pointing_to_the_results(tmp_path: Path) -> None:
-    (tmp_path / "link.csv").symlink_to(tmp_path / "results.csv")
-    list(save_csv(iter(ROWS), tmp_path / "link.csv"))
-    assert (tmp_path / "link.csv").is_symlink()
-    assert (tmp_path / "results.csv").is_file()
-
-
-def test_labelled_folders() -> None:
-    assert [in_own_folder(row) for row in ROWS] == [True, False, False]
+def test_the_order_keeps_folders_together() -> None:
+    paths = ["a", "a/b", "a/b/c.jpg", "a/b.jpg", "a-b", "a.jpg", "b"]
+    assert sorted(set(paths), key=order) == paths

@@ -1,0 +1,84 @@
+"""Photos that have a row -> copies of them, or links, in a folder for each label."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cifar_edge.errors import UsageError
+from cifar_edge.files import atomic
+from cifar_edge.results import Row
+
+LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
+
+
+def check_folder(folder: Path, paths: Sequence[Path]) -> None:
+    """Raise `UsageError` if `folder` is no folder, or lies where photos are looked for: it would feed itself."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder; name one to sort into")
+    for path in paths:
+        if folder.resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"{folder}: lies in {path}, which is searched for photos; sort into a folder elsewhere")
+
+
+def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row, None, None]:
+    """Copy each row's photo into `folder/<label>`, or link to it from there, and pass the row on.
+
+    Nothing there is overwritten: a photo whose name another one has gets a digest of its content
+    added to it (a link, of its target). So it is known what is there already. A photo that cannot
+    be read any more becomes a row with its reason.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    put = _link if link else _copy
+    for row in rows:
+        yield row if row.error else put(row, folder)
+
+
+def _link(row: Row, folder: Path) -> Row:
+    target = Path(row.path).absolute()
+    place = _place(row, folder)
+    if os.path.lexists(place) and not (place.is_symlink() and place.readlink() == target):
+        place = _with_digest(place, hashlib.sha256(os.fsencode(target)).hexdigest())
+    if not os.path.lexists(place):
+        place.symlink_to(target)
+    return row
+
+
+def _copy(row: Row, folder: Path) -> Row:
+    if not os.access(row.path, os.R_OK):
+        return replace(row, label="", confidence=None, top=(), error="vanished before it could be copied")
+    with Path(row.path).open("rb") as photo:
+        place = _place(row, folder)
+        if os.path.lexists(place) and not (place.is_file() and filecmp.cmp(row.path, place, shallow=False)):
+            place = _with_digest(place, hashlib.file_digest(photo, "sha256").hexdigest())
+            photo.seek(0)
+        if not os.path.lexists(place):
+            with atomic(place) as partial, partial.open("wb") as file:
+                shutil.copyfileobj(photo, file)
+            times = os.fstat(photo.fileno())
+            with contextlib.suppress(PermissionError):  # on a card whose files have no owners
+                os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return row
+
+
+def _place(row: Row, folder: Path) -> Path:
+    """Return where a photo goes if its name is free; the folder is made."""
+    home = folder / folder_name(row.label)
+    home.mkdir(exist_ok=True)
+    return home / Path(row.path).name
+
+
+def _with_digest(place: Path, digest: str) -> Path:
+    return place.with_name(f"{place.stem[:LONGEST]}-{digest[:12]}{place.suffix}")
+
+
+def folder_name(label: str) -> str:
+    """Return a label as a safe name: odd characters become `%` and their code point, so that none leads elsewhere."""
+    return re.sub(r"[^\w ()+,-]", lambda odd: f"%{ord(odd[0]):02X}", label)[:LONGEST] or "%"

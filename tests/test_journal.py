@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import csv
+import os
+import threading
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cifar_edge import EdgeModel, classify_folder, folder
+from cifar_edge.errors import ResultsError, UsageError
+from cifar_edge.results import Row, order
+
+Classify = Callable[..., list[Row]]
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> EdgeModel:
+    return EdgeModel(run / "cnn-int8.tflite")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with the photos 00.png to 19.png, and a clock that stands still."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folder, "perf_counter", lambda: 0.0)
+    Path("photos").mkdir()
+    for number in range(20):
+        Image.new("RGB", (32, 32), (number, 50, 200)).save(f"photos/{number:02}.png")
+
+
+def classify(model: EdgeModel, output: str = "out.csv", **options: Any) -> list[Row]:
+    return list(classify_folder("photos", model, output=output, **options))
+
+
+def stop_after(count: int, model: EdgeModel, output: str = "out.csv", **options: Any) -> None:
+    """Leave behind what a run leaves that is stopped after so many rows."""
+    rows = classify_folder("photos", model, output=output, **options)
+    assert len(list(islice(rows, count))) == count
+    rows.close()
+
+
+def paths(output: str = "out.csv") -> list[str]:
+    with Path(output).open(newline="") as file:
+        return [row["path"] for row in csv.DictReader(file)]
+
+
+def test_a_finished_run_leaves_its_results_and_nothing_else(model: EdgeModel) -> None:
+    rows = classify(model)
+    assert [row.path for row in rows] == paths() == [f"photos/{number:02}.png" for number in range(20)]
+    assert {path.name for path in Path().iterdir()} == {"out.csv", "photos"}
+    assert classify(model) == rows  # replaces the results
+    assert classify(model, resume=True) == rows  # nothing to go on with
+
+
+def test_rows_are_on_the_disk_within_a_second_even_if_the_next_photo_takes_long(
+    model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, load, synced = threading.Event(), folder.images.load, []
+
+    def slow(path: Path, *size: Any) -> Any:
+        if path.name == "15.png":
+            release.wait()
+        return load(path, *size)
+
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_size), sync(descriptor)))
+    monkeypatch.setattr(folder.images, "load", slow)
+    running = threading.Thread(target=classify, args=(model,))
+    running.start()
+    deadline = time.monotonic() + 30
+    journal = Path("out.csv.partial")
+    while not (synced and journal.read_bytes().count(b"\n") == 16 and synced[-1] == journal.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    release.set()
+    running.join()
+    assert len(paths()) == 20
+
+
+@pytest.mark.parametrize("output", ["out.csv", "out.jsonl", "out.parquet"])
+def test_torn_anywhere_a_run_is_resumed_to_the_same_bytes(model: EdgeModel, output: str) -> None:
+    rows = classify(model, output)
+    whole = Path(output).read_bytes()
+    stop_after(7, model, output)
+    journal = Path(f"{output}.partial")
+    left = journal.read_bytes()
+    request, *lines = left.splitlines(keepends=True)
+    last = len(left) - len(lines[-1])
+    cuts = (0, 1, len(request) - 1, *range(len(request), last, 97), *range(last, len(left), 17))
+    for torn in (*(left[:cut] for cut in cuts), left[:-40] + bytes(40), left[:last] + bytes(500), left):
+        journal.write_bytes(torn)
+        assert classify(model, output, resume=True) == rows
+        assert Path(output).read_bytes() == whole
+        assert not journal.exists()
+
+
+def test_photos_that_come_and_go_between_two_runs(model: EdgeModel) -> None:
+    stop_after(10, model)
+    Path("photos/05.png").unlink()
+    Path("photos/15.png").unlink()
+    for name in ("00a.png", "04/deep.png", "12a.png"):
+        Path("photos", name).parent.mkdir(exist_ok=True)
+        Path("photos", name).hardlink_to("photos/00.png")
+    stop_after(12, model, resume=True)
+    Path("photos/03a.png").hardlink_to("photos/00.png")
+    rows = classify(model, resume=True)
+    numbers = {f"{number:02}.png" for number in range(20)} - {"15.png"}  # what was classified stays
+    expected = sorted(numbers | {"00a.png", "03a.png", "04/deep.png", "12a.png"}, key=order)
+    assert [row.path for row in rows] == paths() == [f"photos/{name}" for name in expected]
+
+
+def test_nothing_is_classified_twice(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(10, model)
+    recorded = Path("out.csv.partial").read_bytes().count(b"\n") - 1
+    load, loaded = folder.images.load, []
+    monkeypatch.setattr(folder.images, "load", lambda path, *size: (loaded.append(path), load(path, *size))[1])
+    classify(model, resume=True)
+    assert len(loaded) == 20 - recorded == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"resume": False}, "go on with --resume, or delete it"),
+        ({"top_k": 3}, r"another top-k \(2; now 3\)"),
+        ({"min_confidence": 0.5}, r"another min-confidence \(0.0; now 0.5\)"),
+        ({"sort_into": "sorted"}, r"another folder to sort into \(None; now sorted\)"),
+        ({"link": True}, "another kind of copies"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(model: EdgeModel, options: dict[str, Any], reason: str) -> None:
+    stop_after(5, model, top_k=2)
+    left = Path("out.csv.partial").read_bytes()
+    with pytest.raises(UsageError, match=reason):
+        classify(model, **{"top_k": 2, "resume": True} | options)
+    assert Path("out.csv.partial").read_bytes() == left
+    assert len(classify(model, top_k=2, resume=True)) == 20
+
+
+def test_a_run_is_not_resumed_with_another_model_or_other_photos(
+    model: EdgeModel, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(5, model)
+    for other, reason in (
+        (EdgeModel(run / "cnn-float32.tflite"), "another model"),
+        (EdgeModel(model.path, labels="abcdefghij"), "another choice of labels"),
+        (EdgeModel(model.path, pixel_range=(0, 1)), "another pixel range"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            classify(other, resume=True)
+    with pytest.raises(UsageError, match="another choice of paths"):
+        classify_folder("photos/00.png", model, output="out.csv", resume=True)
+    output = Path("out.csv").absolute()
+    Path("elsewhere").mkdir()
+    Path("photos").rename("elsewhere/photos")
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(UsageError, match="another working folder"):
+        classify_folder("photos", model, output=output, resume=True)
+
+
+def test_somebody_else_s_file_is_not_touched(model: EdgeModel) -> None:
+    for content in ("a,b\n1,2\n", "[]\n", "no end of line", "7\n"):
+        Path("out.csv.partial").write_text(content)
+        with pytest.raises(UsageError, match="move it away"):
+            classify(model, resume=True)
+        with pytest.raises(UsageError, match="has left it"):
+            classify(model)
+        assert Path("out.csv.partial").read_text() == content
+
+
+def test_two_runs_do_not_write_to_one_file(model: EdgeModel) -> None:
+    first = classify_folder("photos", model, output="out.csv")
+    next(first)
+    with pytest.raises(UsageError, match="another run is writing it"):
+        classify(model, resume=True)
+    assert len(list(first)) == 19
+    assert len(paths()) == 20
+
+
+def test_a_disk_that_fails_late_is_noticed(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = classify_folder("photos", model, output="out.csv")
+    next(rows)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    time.sleep(0.7)
+    with pytest.raises(ResultsError, match=r"Input/output error; .* the rows so far are in .*out\.csv\.partial"):
+        list(rows)
+    monkeypatch.undo()
+
+
+def test_a_full_disk_keeps_the_rows_so_far(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cifar_edge.folder.save", full)
+        with pytest.raises(ResultsError, match=r"No space left on device; .*put that right and go on with"):
+            classify(model)
+    assert len(classify(model, resume=True)) == 20
+    assert len(paths()) == 20
+
+
+def test_arguments_are_checked_before_anything_is_written(model: EdgeModel) -> None:
+    for options, reason in (
+        ({"top_k": 0}, "has 10 classes"),
+        ({"top_k": 11}, "has 10 classes"),
+        ({"min_confidence": 1.5}, "from 0 to 1"),
+        ({"output": "out.txt"}, "the suffix says the format"),
+        ({"output": "photos/../photos"}, "is what is read"),
+        ({"output": None, "resume": True}, "nothing can be resumed"),
+        ({"sort_into": "photos/sorted"}, "lies in photos"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            classify(model, **options)
+    assert [path.name for path in Path().iterdir()] == ["photos"]
