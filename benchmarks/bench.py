@@ -16,11 +16,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from cifar_edge.benchmarks import footprint, robustness
+from cifar_edge.benchmarks import footprint, robustness, throughput
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.machine import state, this_machine, warnings
 from cifar_edge.benchmarks.profile import profile
-from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Timing
+from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing
 from cifar_edge.benchmarks.robustness import Robustness
 from cifar_edge.benchmarks.runtimes import LITERT, RUNTIMES, Runtime
 from cifar_edge.benchmarks.timings import Timings, time_networks
@@ -47,6 +47,7 @@ class Options:
         profile: whether to time each operation.
         corruptions: whether to measure accuracy on corrupted images.
         cifar10c: folder of the published corrupted images, instead of our own.
+        folder: of photos, for throughput.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -56,6 +57,7 @@ class Options:
     profile: bool = False
     corruptions: bool = False
     cifar10c: Path | None = None
+    folder: Path | None = None
 
 
 def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None) -> Record:
@@ -82,6 +84,7 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
         before = state()
         timed = _timed(networks, options, progress)
         profiles = [profile(path, options.threads[0]) if options.profile else [] for path in paths]
+        folders = [_throughput(model, options.folder) if options.folder else None for model in models]
         after = state()
         footprints, not_loaded = _footprints(networks[1], options.threads[0], progress)
     machine = this_machine()
@@ -94,6 +97,7 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
             profile=profiles[number],
             evaluation=evaluations[number],
             robustness=robust[number],
+            throughput=folders[number],
         )
         for number, (name, path) in enumerate(zip(names, paths, strict=True))
     ]
@@ -239,6 +243,10 @@ def _precision(graph: Sequence[Operation]) -> str:
         if operation.weights:
             macs[operation.weights.type == "int8"] += operation.macs
     return "int8" if macs[True] > macs[False] else "float32"
+
+
+def _throughput(model: EdgeModel, folder: Path) -> Throughput:
+    return Throughput(throughput.measure(folder, model), throughput.profile(folder, model))
 
 
 def _evaluation(model: EdgeModel, test: Split) -> Evaluation | None:

@@ -45,6 +45,19 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Throughput:
+    """How quick a model classifies a whole folder.
+
+    Attributes:
+        photos: a second, of `classify` and of other ways to do it.
+        stages: of `classify`, in milliseconds a photo on one thread.
+    """
+
+    photos: dict[str, float]
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What was measured of a model.
 
@@ -59,6 +72,7 @@ class ModelRecord:
         profile: time of each operation, with the first number of threads; empty if not asked for.
         evaluation: on clean test images; None if it is not one of CIFAR-10.
         robustness: on corrupted ones; None if not asked for, too.
+        throughput: on a folder of photos; None if there was none.
     """
 
     name: str
@@ -71,6 +85,7 @@ class ModelRecord:
     profile: list[OperationTime]
     evaluation: Evaluation | None
     robustness: Robustness | None
+    throughput: Throughput | None
 
 
 @dataclass(frozen=True)

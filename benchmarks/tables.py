@@ -9,7 +9,7 @@ import numpy as np
 from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.machine import Machine, State
-from cifar_edge.benchmarks.record import ModelRecord, Record
+from cifar_edge.benchmarks.record import ModelRecord, Record, Throughput
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
@@ -22,6 +22,9 @@ def tables(record: Record) -> Iterator[Table]:
     for model in record.models:
         if model.profile:
             yield _operations(model)
+        if model.throughput:
+            yield _throughput(model.name, model.throughput)
+            yield _stages(model.name, model.throughput)
     if any(model.robustness for model in record.models):
         yield _families(record)
         yield _severities(record)
@@ -114,6 +117,18 @@ def _operations(model: ModelRecord) -> Table:
     ]
     columns = ("operation", "output", "MACs", "time", "error", "share")
     return f"{model.name}: {len(rows)} operations, {total:.1f} µs", columns, rows
+
+
+def _throughput(name: str, throughput: Throughput) -> Table:
+    ours = throughput.photos["classify"]
+    rows = [(way, f"{rate:,.1f}", f"{ours / rate:.2f}") for way, rate in throughput.photos.items()]
+    return f"{name}: a folder of photos", ("way", "photos a second", "classify is times as quick"), rows
+
+
+def _stages(name: str, throughput: Throughput) -> Table:
+    total = sum(throughput.stages.values())
+    rows = [(stage, f"{spent:.3f} ms", f"{spent / total:.0%}") for stage, spent in throughput.stages.items()]
+    return f"{name}: where the time goes, one thread, a photo", ("stage", "time", "share"), rows
 
 
 def _families(record: Record) -> Table:

@@ -373,6 +373,9 @@ def bench(
     cifar10c: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The published CIFAR-10-C, instead of our corruptions.")
     ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also classify these photos: how many a second, and why.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write every figure to FILE.json.")
     ] = None,
@@ -403,6 +406,8 @@ def bench(
         raise UsageError(f"{output}: the name must end in .json and stand in a folder that exists")
     if plot and plot.exists() and not plot.is_dir():
         raise UsageError(f"{plot}: not a folder; name one for the pictures")
+    if folder and not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of photos")
     if baseline and baseline not in models:
         raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
     old = read_json(compare) if compare else None
@@ -414,6 +419,7 @@ def bench(
         profile=profile,
         corruptions=noise or cifar10c is not None,
         cifar10c=cifar10c,
+        folder=folder,
     )
     told = _labels(label_file), _pair(pixel_range)
     loaded = [EdgeModel(path, 1, *told) for path in models]

@@ -29,6 +29,7 @@ from cifar_edge.export.source import Source, check_told
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.files import only_process, write_together
 from cifar_edge.graph import operations
+from cifar_edge.images import FIT
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.inference import predict
 
@@ -180,7 +181,7 @@ def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, li
         height=bare.height,
         width=bare.width,
         pixel_range=(0.0, 255.0),
-        fit="crop",
+        fit=FIT,
         input_quantization=bare.input_quantization,
         output_quantization=bare.output_quantization,
         accuracy=None,  # until it has been measured

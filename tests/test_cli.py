@@ -203,10 +203,19 @@ def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command) -
     record, pictures = tmp_path / "bench.json", tmp_path / "pictures"
     outcome = cifar_edge(
         *("bench", *models, "--data", "sample", "--threads", "2", "--baseline", models[1]),
-        *("--output", record, "--plot", pictures),
+        *("--output", record, "--plot", pictures, "--folder", PHOTOS / "cat"),
     )
     assert outcome.code == 0
-    for expected in ("2 threads", "cnn/cnn-float32", "cnn/cnn-int8", "of peak", "µs", "KB", "1,000 test images"):
+    for expected in (
+        "2 threads",
+        "cnn/cnn-float32",
+        "cnn/cnn-int8",
+        "of peak",
+        "µs",
+        "KB",
+        "1,000 test images",
+        "naive loop",
+    ):
         assert expected in outcome.out
     assert (pictures / "accuracy-latency.png").read_bytes().startswith(b"\x89PNG")
     content = json.loads(record.read_text())
@@ -305,6 +314,7 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["bench", "{int8}", "--threads", "1,none"], 2, "--threads 1,none: give whole numbers"),
         (["bench", "{int8}", "--batch", "0"], 2, "--batch 0: give whole numbers"),
         (["bench", "{int8}", "--baseline", "gone.tflite"], 2, "gone.tflite: not among the models"),
+        (["bench", "{int8}", "--folder", "nowhere"], 2, "nowhere: no such folder of photos"),
         (["bench", "{int8}", "--compare", "gone.json"], 2, "gone.json: not a bench.json"),
         (["bench", "{int8}", "{int8}", "--data", "sample"], 2, "is there already"),
         (["bench", "{int8}", "--cifar10c", "empty", "--data", "sample"], 1, "labels.npy: cannot be read"),
