@@ -16,8 +16,8 @@ demo: .venv/installed-train
 	rm -rf $(DEMO)
 	$(BIN)/cifar-edge train --data sample --epochs 40 --run $(DEMO)
 	$(BIN)/cifar-edge export --quantize $(DEMO)
-	$(BIN)/cifar-edge classify --model $(DEMO)/cnn-int8.tflite tests/photos
-	$(BIN)/cifar-edge bench --data sample $(DEMO)/cnn-float32.tflite $(DEMO)/cnn-int8.tflite
+	$(BIN)/cifar-edge classify --model $(DEMO)/nano-int8.tflite tests/photos
+	$(BIN)/cifar-edge bench --data sample $(DEMO)/nano-float32.tflite $(DEMO)/nano-int8.tflite
 	@echo 'That was a tenth of the data. Next, all of it, in about ten minutes:'
 	@echo '    . .venv/bin/activate'
 	@echo '    cifar-edge train'

@@ -129,7 +129,7 @@ def _top(
 
 @app.command()
 def train(
-    model: Annotated[str | None, typer.Option(help="Network: ann, cnn or resnet8.", show_default="cnn")] = None,
+    model: Annotated[str | None, typer.Option(help="Network: ann, cnn, resnet8 or nano.", show_default="nano")] = None,
     data: Data = None,
     augment: Annotated[str | None, typer.Option(help="none, or standard (mirror and shift).")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None,
@@ -147,7 +147,7 @@ def train(
 ) -> None:
     """Train a network on CIFAR-10; what is not given comes from the network's own recipe."""
     from cifar_edge.terminal import say, training_progress
-    from cifar_edge.training.recipe import recipe_for
+    from cifar_edge.training.recipe import DEFAULT, recipe_for
     from cifar_edge.training.run import RUNS, Run, newest_run
 
     changes = {
@@ -164,7 +164,7 @@ def train(
         folder = run or newest_run(finished=False).folder
         recipe = Run(folder).recipe_if_same(model=model, **changes)
     else:
-        recipe = recipe_for(model or "cnn", **changes)
+        recipe = recipe_for(model or DEFAULT, **changes)
         folder = run or RUNS / f"{recipe.model}-{datetime.now():%Y%m%d-%H%M%S}"
         Run(folder).check_unused()  # before data is fetched for nothing
     _import_keras()
