@@ -27,6 +27,7 @@ from cifar_edge.export.source import Source, check_told
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.files import atomic
 from cifar_edge.graph import operations
+from cifar_edge.images import FIT
 from cifar_edge.metrics import evaluate
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.inference import predict
@@ -215,7 +216,7 @@ def _card(
         height=model.height,
         width=model.width,
         pixel_range=(0.0, 255.0),
-        fit="crop",
+        fit=FIT,
         input_quantization=model.input_quantization,
         output_quantization=model.output_quantization,
         accuracy=accuracy,

@@ -44,7 +44,7 @@ def test_the_card_travels_inside_the_file(run: Path, sample: Cifar10) -> None:
         model, card = EdgeModel(path), read_card(path)
         assert card is not None
         assert (card.name, card.format, card.labels, card.run) == ("cnn", name, CLASSES, "cnn")
-        assert (card.height, card.width, card.pixel_range, card.fit) == (32, 32, (0, 255), "crop")
+        assert (card.height, card.width, card.pixel_range, card.fit) == (32, 32, (0, 255), "stretch")
         assert (card.test_sha256, card.licence) == (sample.test.digest, "MIT")
         accuracy = (model.predict(sample.test.images).argmax(axis=1) == sample.test.labels).mean()
         assert card.accuracy == accuracy
