@@ -36,13 +36,15 @@ def area_average(image: Image.Image, height: int, width: int) -> NDArray[np.floa
         float32, (height, width, 3), 0-255.
     """
     rows = np.tensordot(_shares(image.height, height), np.asarray(image.convert("RGB"), np.float32), 1)
-    return np.einsum("wx,hxc->hwc", _shares(image.width, width), rows)
+    averages: NDArray[np.float32] = np.einsum("wx,hxc->hwc", _shares(image.width, width), rows)
+    return averages
 
 
 def _shares(length: int, count: int) -> NDArray[np.float32]:
     borders, pixels = np.linspace(0, length, count + 1), np.arange(length)
     ends, starts = np.minimum(borders[1:, None], pixels + 1), np.maximum(borders[:-1, None], pixels)
-    return (np.clip(ends - starts, 0, None) * count / length).astype(np.float32)
+    shares: NDArray[np.float32] = (np.clip(ends - starts, 0, None) * count / length).astype(np.float32)
+    return shares
 
 
 def camera_jpeg(scene: Image.Image, size: tuple[int, int], seed: int) -> bytes:
