@@ -26,7 +26,7 @@ from PIL import Image
 from cifar_edge import images
 from cifar_edge.errors import ImageError
 from cifar_edge.folder import classify_folder, find
-from cifar_edge.model import EdgeModel, Interpreter
+from cifar_edge.model import EdgeModel
 from cifar_edge.native_output import silenced
 from cifar_edge.results import write_csv
 
@@ -34,6 +34,9 @@ from .photos import camera_jpeg, crops
 
 PHOTOS = Path("tests/photos")
 CORES = os.cpu_count() or 1
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for damaged files; the loops here pass over them."""
+
 CHUNK = 64  # files a thread takes at a time where others' decoders are measured
 
 
@@ -43,7 +46,7 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
     Those of other libraries are left out where these are not installed (extras `bench` and `train`).
 
     Args:
-        folder: of photos that can all be read.
+        folder: of photos. If some cannot be read, Keras is left out, which would stop there.
         model: a `.tflite` file, best with the `model.keras` it came from beside it.
         rounds: how often each way has its turn.
 
@@ -51,6 +54,7 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
         The median of photos a second, by the way's name.
     """
     paths = list(find([folder]))
+    readable = not any(row.error for row in classify_folder(folder, model))  # and now the files are in memory
     keras_file = model.path.parent / "model.keras"
     ways: dict[str, Callable[[], object]] = {
         "classify": lambda: list(classify_folder(folder, model)),
@@ -59,7 +63,7 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
     }
     if find_spec("cv2"):
         ways["OpenCV, reduced"] = lambda: _with_opencv(paths, model)
-    if find_spec("keras") and keras_file.exists():
+    if find_spec("keras") and keras_file.exists() and readable:
         ways["Keras"] = _with_keras(folder, keras_file, model)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -109,13 +113,18 @@ def _each(items: Sequence[Any], work: Callable[[Any], object]) -> float:
 
 def naive_loop(paths: Sequence[Path], model: Path) -> Iterator[int]:
     """Classify as LiteRT's example `label_image.py` does: open, convert, resize, one `invoke` a file."""
+    from ai_edge_litert.interpreter import Interpreter
+
     with silenced():
-        interpreter = Interpreter(model_path=str(model))
+        interpreter: Any = Interpreter(model_path=str(model))
         interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     height, width = source["shape"][1:3]
     for path in paths:
-        pixels = np.expand_dims(Image.open(path).convert("RGB").resize((width, height)), 0)
+        try:
+            pixels: Any = np.expand_dims(np.asarray(Image.open(path).convert("RGB").resize((width, height))), 0)
+        except UNREADABLE:
+            continue
         if source["dtype"] == np.float32:
             pixels = (np.float32(pixels) - 127.5) / 127.5
         elif source["dtype"] == np.int8:
@@ -132,7 +141,7 @@ def _decode(path: Path, model: EdgeModel) -> None:
         with Image.open(path) as image:
             image.draft("RGB", (images.REDUCED * model.width, images.REDUCED * model.height))
             image.load()
-    except (OSError, SyntaxError, ValueError):
+    except UNREADABLE:
         return
 
 
@@ -156,8 +165,10 @@ def _with_opencv(paths: Sequence[Path], model: EdgeModel) -> None:
     lock = Lock()
 
     def classify(path: Path) -> None:
-        image = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8 if path.suffix == ".jpg" else cv2.IMREAD_COLOR)
-        small = cv2.resize(image, (model.width, model.height), interpolation=cv2.INTER_AREA)[None, ..., ::-1]
+        image: Any = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8 if path.suffix == ".jpg" else cv2.IMREAD_COLOR)
+        if image is None:
+            return
+        small: Any = cv2.resize(image, (model.width, model.height), interpolation=cv2.INTER_AREA)[None, ..., ::-1]
         with lock:
             model.predict(small)
 

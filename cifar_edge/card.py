@@ -37,7 +37,7 @@ class Card:
         height: of the input, in pixels.
         width: of the input, in pixels.
         pixel_range: what black and white are in the input before quantization.
-        fit: how a photo is brought to that size: "crop" takes the centre.
+        fit: how a photo is brought to that size: "crop", "pad" or "stretch", see `images.load`.
         input_quantization: scale and zero point; (0, 0) for a float input.
         output_quantization: scale and zero point; (0, 0) for a float output.
         accuracy: top-1 on test images, 0-1, or None if it has not been measured.

@@ -129,10 +129,10 @@ def _fit(image: Image.Image, height: int, width: int, fit: str) -> NDArray[np.ui
     scales = image.width / width, image.height / height
     if fit == "pad":
         inner_width, inner_height = (max(1, round(side / max(scales))) for side in image.size)
-        left, top = (width - inner_width) // 2, (height - inner_height) // 2
+        x, y = (width - inner_width) // 2, (height - inner_height) // 2
         padded = np.full((height, width, 3), WHITE, np.uint8)
         inner = _resize(image, (0, 0, *image.size), inner_height, inner_width)
-        padded[top : top + inner_height, left : left + inner_width] = inner
+        padded[y : y + inner_height, x : x + inner_width] = inner
         return padded
     across, down = image.size if fit == "stretch" else (width * min(scales), height * min(scales))
     left, top = (image.width - across) / 2, (image.height - down) / 2
@@ -160,4 +160,5 @@ def _means(pixels: NDArray[Any], start: float, stop: float, count: int) -> NDArr
     whole = np.minimum(borders.astype(int), len(pixels) - 1)
     parts = (borders - whole).astype(np.float32)[:, None, None] * pixels[whole]
     sums = np.add.reduceat(pixels[: whole[-1]], whole[:-1], axis=0, dtype=np.float32)
-    return (sums - parts[:-1] + parts[1:]) * np.float32(count / (stop - start))
+    means: NDArray[np.float32] = (sums - parts[:-1] + parts[1:]) * np.float32(count / (stop - start))
+    return means
