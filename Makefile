@@ -51,7 +51,7 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 	$(BIN)/python -m cifar_edge.export.tables $(FORMATS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev

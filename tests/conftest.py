@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +59,13 @@ def tiny(sample: Cifar10) -> Cifar10:
 
 @pytest.fixture(scope="session")
 def full() -> Path:
-    """The folder of the whole CIFAR-10."""
+    """The folder of the whole CIFAR-10, fetched by the first of the processes that test."""
+    with (Path(tempfile.gettempdir()) / "cifar-edge-tests.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return _full()
+
+
+def _full() -> Path:
     if copies := cached_copies():
         return copies[0]
     if not shutil.which("npm"):

@@ -63,10 +63,10 @@ def test_rows_are_on_the_disk_within_a_second_even_if_the_next_photo_takes_long(
 ) -> None:
     release, load, synced = threading.Event(), folder.images.load, []
 
-    def slow(path: Path, *size: Any) -> Any:
+    def slow(path: Path, **options: Any) -> Any:
         if path.name == "15.png":
             release.wait()
-        return load(path, *size)
+        return load(path, **options)
 
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_size), sync(descriptor)))
@@ -119,7 +119,7 @@ def test_nothing_is_classified_twice(model: EdgeModel, monkeypatch: pytest.Monke
     stop_after(10, model)
     recorded = Path("out.csv.partial").read_bytes().count(b"\n") - 1
     load, loaded = folder.images.load, []
-    monkeypatch.setattr(folder.images, "load", lambda path, *size: (loaded.append(path), load(path, *size))[1])
+    monkeypatch.setattr(folder.images, "load", lambda path, **options: (loaded.append(path), load(path, **options))[1])
     classify(model, resume=True)
     assert len(loaded) == 20 - recorded == 10
 
