@@ -50,6 +50,13 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 	for run in $(FORMATS); do $(BIN)/cifar-edge export --formats float32,float16,dynamic,int8,int16x8 $$run; done
 	$(BIN)/python -m cifar_edge.export.tables $(FORMATS)
 
+# The tables of benchmarks/README.md on photos: what the network sees of them, and how many a second.
+photos: $(BENCH)/cnn/exported $(BENCH)/cnn-50-epochs/exported $(BENCH)/resnet8/exported
+	$(BIN)/python -m cifar_edge.benchmarks.photos tests/photos $(foreach run,$^,$(wildcard $(dir $(run))*-float32.tflite $(dir $(run))*-int8.tflite))
+
+throughput: $(BENCH)/cnn/exported
+	$(BIN)/python -m cifar_edge.benchmarks.throughput $(BENCH)/cnn/cnn-int8.tflite
+
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 

@@ -58,6 +58,7 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
     keras_file = model.path.parent / "model.keras"
     ways: dict[str, Callable[[], object]] = {
         "classify": lambda: list(classify_folder(folder, model)),
+        "classify --exif-thumbnails": lambda: list(classify_folder(folder, model, exif_thumbnails=True)),
         "decoder's limit": lambda: _in_threads(lambda path: _decode(path, model), paths),
         "naive loop": lambda: list(naive_loop(paths, model.path)),
     }

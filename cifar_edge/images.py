@@ -95,9 +95,9 @@ def _open(path: str | Path) -> BinaryIO:
 
 def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | None:
     """Return the thumbnail in a photo's EXIF data (JEITA CP-3451, 4.5.4), decoded; None if it will not do."""
-    exif = photo.getexif()
-    place = exif.get_ifd(ExifTags.IFD.IFD1)
     try:
+        exif = photo.getexif()
+        place = exif.get_ifd(ExifTags.IFD.IFD1)
         start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
         content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]
         thumbnail = Image.open(io.BytesIO(content), formats=["JPEG"])
