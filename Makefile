@@ -16,8 +16,8 @@ demo: .venv/installed-train
 	rm -rf $(DEMO)
 	$(BIN)/cifar-edge train --data sample --epochs 40 --run $(DEMO)
 	$(BIN)/cifar-edge export --quantize $(DEMO)
-	$(BIN)/cifar-edge classify --model $(DEMO)/cnn-int8.tflite tests/photos
-	$(BIN)/cifar-edge bench --data sample $(DEMO)/cnn-float32.tflite $(DEMO)/cnn-int8.tflite
+	$(BIN)/cifar-edge classify --model $(DEMO)/nano-int8.tflite tests/photos
+	$(BIN)/cifar-edge bench --data sample $(DEMO)/nano-float32.tflite $(DEMO)/nano-int8.tflite
 	@echo 'That was a tenth of the data. Next, all of it, in about ten minutes:'
 	@echo '    . .venv/bin/activate'
 	@echo '    cifar-edge train'
@@ -38,14 +38,17 @@ $(BENCH)/%/exported: $(BENCH)/%/model.keras
 	$(BIN)/cifar-edge export --quantize $(@D)
 	touch $@
 
-bench: $(addsuffix /exported,$(RUNS))
-	$(BIN)/cifar-edge bench --noise --plot benchmarks/noise.png $(addsuffix /*-int8.tflite,$(RUNS)) $(PEERS)
+# Tables on the screen; every figure, the computer's description and the pictures in benchmarks/results.
+bench: $(addsuffix /exported,$(RUNS)) .venv/installed-all
+	mkdir -p benchmarks/results
+	$(BIN)/cifar-edge bench --noise --runtime --profile --output benchmarks/results/bench.json \
+		--plot benchmarks/results $(addsuffix /*-int8.tflite,$(RUNS)) $(BENCH)/cnn/cnn-float32.tflite $(PEERS)
 
-# The tables of export/README.md.
+# The tables of export/README.md, as they stand there.
 FORMATS := $(addprefix $(BENCH)/,ann cnn resnet8)
 formats: $(addsuffix /model.keras,$(FORMATS))
 	for run in $(FORMATS); do $(BIN)/cifar-edge export --formats float32,float16,dynamic,int8,int16x8 $$run; done
-	$(BIN)/python -m cifar_edge.export.noisy_calibration $(FORMATS)
+	$(BIN)/python -m cifar_edge.export.tables $(FORMATS)
 
 # The tables of benchmarks/README.md on photos: what the network sees of them, and how many a second.
 photos: $(BENCH)/cnn/exported $(BENCH)/cnn-50-epochs/exported $(BENCH)/resnet8/exported
@@ -55,7 +58,7 @@ throughput: $(BENCH)/cnn/exported
 	$(BIN)/python -m cifar_edge.benchmarks.throughput $(BENCH)/cnn/cnn-int8.tflite
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev
@@ -67,7 +70,7 @@ lint: .venv/installed-dev
 
 # Type checkers cannot follow an editable install of packages that live elsewhere in the tree.
 types: .venv/installed-dev
-	rm -rf build/types
+	rm -rf build/types build/lib # where setuptools keeps files that are gone
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cifar_edge
 

@@ -1,52 +1,82 @@
-"""Latency of models: one image at a time, the models in turn."""
+"""Latency: what is timed takes turns, so that what slows the computer down slows down all of it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.model import EdgeModel
+Call = Callable[[], object]
+
+ROUNDS = 40
+WARM_UP = 5  # rounds that do not count
+MOST, FEWEST = 25, 3  # calls a turn, as many as fit into
+TURN = 0.02  # seconds
+SETTLE = 2  # calls at a turn's start that do not count: the caches hold what others left there
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Time from an image in memory to its probabilities, in microseconds."""
+    """Time of a call, in microseconds.
+
+    Attributes:
+        median: over all calls.
+        p95: 95th percentile.
+        p99: 99th percentile.
+        spread: interquartile range of the rounds' medians: how far the median moves while it is measured.
+        ratio: to the baseline, median of the rounds' ratios; None without a baseline.
+    """
 
     median: float
     p95: float
+    p99: float
+    spread: float
+    ratio: float | None
 
 
-def measure(models: Sequence[EdgeModel], rounds: int = 40, warm_up: int = 5, burst: int = 25) -> list[Latency]:
-    """Time each model on one image, batch 1.
-
-    The models take turns, a burst of calls each, because a computer's speed drifts: what slows down
-    one slows down all, and their ratios hold.
+def measure(calls: Sequence[Call], baseline: int | None = 0, rounds: int = ROUNDS) -> list[Latency]:
+    """Time calls in turn.
 
     Args:
-        models: what to time, with the threads they were made with.
-        rounds: how often each has its turn.
-        warm_up: rounds that do not count.
-        burst: calls a turn.
+        calls: what to time; each is called a few times a round.
+        baseline: which of them the others are compared with.
+        rounds: how often each has its turn, apart from those that warm up.
 
     Returns:
-        The figures over `rounds * burst` calls of each model, in their order.
+        The figures of each call, in their order.
     """
-    images = [_image(model) for model in models]
-    seconds = np.empty((len(models), rounds + warm_up, burst))
-    for turn in range(rounds + warm_up):
-        for number, (model, image) in enumerate(zip(models, images, strict=True)):
-            for call in range(burst):
-                started = time.perf_counter()
-                model.predict(image)
-                seconds[number, turn, call] = time.perf_counter() - started
-    counted = 1e6 * seconds[:, warm_up:].reshape(len(models), -1)
-    return [Latency(float(np.median(times)), float(np.percentile(times, 95))) for times in counted]
+    seconds = in_turn(calls, rounds)
+    medians = [np.median(times, axis=1) for times in seconds]
+    found = []
+    for times, of_rounds in zip(seconds, medians, strict=True):
+        median, p95, p99 = (1e6 * float(figure) for figure in np.percentile(times, (50, 95, 99)))
+        spread = 1e6 * float(np.subtract(*np.percentile(of_rounds, (75, 25))))
+        ratio = None if baseline is None else float(np.median(of_rounds / medians[baseline]))
+        found.append(Latency(median, p95, p99, spread, ratio))
+    return found
 
 
-def _image(model: EdgeModel) -> NDArray[np.uint8]:
-    shape = (1, model.height, model.width, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+def in_turn(calls: Sequence[Call], rounds: int = ROUNDS) -> list[NDArray[np.float64]]:
+    """Time calls in turn: the first, the second, ..., the first again.
+
+    Returns:
+        Seconds of each call, (rounds, calls a turn); a slow one is called less often in a turn.
+    """
+    warm = [[_turn(call, FEWEST) for call in calls] for _ in range(WARM_UP)][-1]
+    bursts = [int(np.clip(TURN / np.median(times), FEWEST, MOST)) for times in warm]
+    turns = [[_turn(call, burst) for call, burst in zip(calls, bursts, strict=True)] for _ in range(rounds)]
+    return [np.array(times) for times in zip(*turns, strict=True)]
+
+
+def _turn(call: Call, count: int) -> list[float]:
+    for _ in range(SETTLE):
+        call()
+    times = []
+    for _ in range(count):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return times

@@ -1,15 +1,16 @@
 """A model's card: what the graph does not say, carried inside the `.tflite` file.
 
 The card is a zip archive appended to the flatbuffer, as TFLite metadata carries its label files:
-`unzip -l model.tflite` lists it, and every TFLite runtime ignores it.
+`unzip -l model.tflite` lists it, and every TFLite runtime ignores it. The graph's metadata holds a digest
+of the whole file, so graph and card can only change together.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
-import re
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +20,10 @@ from cifar_edge.errors import ModelError
 # A fixed time keeps exports of the same run byte-identical; a zip file cannot hold an earlier one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# The header of the archive's first entry. It is looked for by itself, so that a card whose end is cut
-# off is not overlooked; TFLite metadata, appended in the same way, has no such entry.
-_HEADER = re.compile(rb"PK\x03\x04.{26}card\.json", re.DOTALL)
+# They stand in the graph's metadata, so that a card that was cut off or replaced is missed.
+_ENTRY = "CIFAR_EDGE_CARD"
+_SEAL = b"cifar-edge card; SHA-256 of all else in this file: "
+_DIGEST = 32  # bytes
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Card:
         fit: how a photo is brought to that size: "crop", "pad" or "stretch", see `images.load`.
         input_quantization: scale and zero point; (0, 0) for a float input.
         output_quantization: scale and zero point; (0, 0) for a float output.
-        accuracy: top-1 on the test split, 0-1, or None if it has not been measured.
-        test_sha256: digest of that test split, or None.
-        run: name of the training run it came from.
+        accuracy: top-1 on test images, 0-1, or None if it has not been measured.
+        test_images: on how many of them, the first of the split.
+        test_sha256: digest of the whole test split, or None.
+        run: name of the training run it came from, or None.
         versions: of what converted it.
         licence: of the model, or None if it is not known.
-        graph_sha256: digest of the file without the card.
     """
 
     name: str
@@ -56,48 +58,66 @@ class Card:
     input_quantization: tuple[float, int]
     output_quantization: tuple[float, int]
     accuracy: float | None
+    test_images: int
     test_sha256: str | None
-    run: str
+    run: str | None
     versions: dict[str, str]
     licence: str | None
-    graph_sha256: str
 
-    def append_to(self, model: Path) -> None:
-        """Append this card to a `.tflite` file that has none."""
+    def behind(self, graph: bytes) -> bytes:
+        """Return the content of a `.tflite` file: a graph from `with_place_for_seal`, then this card, sealed."""
         fields = asdict(self)
         labels = "".join(f"{label}\n" for label in fields.pop("labels"))
-        with zipfile.ZipFile(model, "a") as archive:
+        file = io.BytesIO(graph)
+        with zipfile.ZipFile(file, "a") as archive:
             for name, content in (("card.json", json.dumps(fields, indent=2) + "\n"), ("labels.txt", labels)):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+        return seal(file.getvalue())
 
 
-def graph_digest(graph: bytes) -> str:
-    """Return the digest that a card holds of its graph."""
-    return hashlib.sha256(graph).hexdigest()
+def with_place_for_seal(graph: bytes) -> bytes:
+    """Return a graph with an entry in its metadata that `Card.behind` fills."""
+    from cifar_edge.graph import with_metadata  # slow to import, and reading a card does without
+
+    return with_metadata(graph, _ENTRY, _SEAL + bytes(_DIGEST))
+
+
+def seal(content: bytes) -> bytes:
+    """Put the digest of a whole file, graph and card, into the place that its graph keeps for it."""
+    before, _, after = _parts(content)
+    return before + _digest(before, after) + after
 
 
 def read_card(model: Path) -> Card | None:
-    """Read the card of a `.tflite` file; None if it carries none, or other metadata only.
+    """Read the card of a `.tflite` file; None if its graph does not say that there is one.
 
     Raises:
-        ModelError: there is one, but it is damaged or describes another graph.
+        ModelError: graph and card are not together what they were when the file was written.
     """
     content = model.read_bytes()
-    if not _HEADER.search(content):
+    if _SEAL not in content and _ENTRY.encode() not in content:
         return None
+    before, sealed, after = _parts(content)
+    if sealed != _digest(before, after):
+        raise ModelError(f"{model}: edited or cut off since it was written; copy or export the model again")
     try:
-        with zipfile.ZipFile(model) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             labels = archive.read("labels.txt").decode().splitlines()
             fields = json.loads(archive.read("card.json"))
-            start = min(entry.header_offset for entry in archive.infolist())
         known = {field.name for field in dataclasses.fields(Card)}  # a later version may add to them
         pairs = {name: tuple(fields[name]) for name in ("pixel_range", "input_quantization", "output_quantization")}
-        card = Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
-        for name, pair in pairs.items():
-            if len(pair) != 2 or not all(isinstance(number, int | float) for number in pair):
-                raise ValueError(f"{name} is {pair}")
-    except Exception as error:  # a damaged archive can make zipfile raise anything
-        raise ModelError(f"{model}: its card is damaged ({error}); copy or export the model again") from error
-    if graph_digest(content[:start]) != card.graph_sha256:
-        raise ModelError(f"{model}: its card describes another graph; copy or export the model again")
-    return card
+        return Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"{model}: its card is of another version ({error!r}); use the cifar-edge that wrote it, or export again"
+        ) from error
+
+
+def _parts(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Split a file at its seal: what stands before the digest, the digest, and what follows."""
+    start = content.find(_SEAL) + len(_SEAL)
+    return content[:start], content[start : start + _DIGEST], content[start + _DIGEST :]
+
+
+def _digest(before: bytes, after: bytes) -> bytes:
+    return hashlib.sha256(before + after).digest()

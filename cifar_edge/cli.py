@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import sys
+import time
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +49,7 @@ app.add_typer(data_app, name="data")
 models_app = typer.Typer(help="Look into model files.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "train", "pyarrow": "parquet"}
+EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench", "pyarrow": "parquet"}
 """The extra that installs a package which some command needs."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -108,11 +109,12 @@ Data = Annotated[
     ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--labels", metavar="FILE", help="A class name a line, instead of what the model says.")
+    Path | None,
+    typer.Option("--labels", metavar="FILE|cifar10", help="A class name a line, for a model that does not say."),
 ]
 PixelRange = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="What the model takes for black and white, instead of what it says."),
+    typer.Option(metavar="LOW,HIGH", help="What it takes for black and white, for a model that does not say."),
 ]
 
 
@@ -127,7 +129,7 @@ def _top(
 
 @app.command()
 def train(
-    model: Annotated[str | None, typer.Option(help="Network: ann, cnn or resnet8.", show_default="cnn")] = None,
+    model: Annotated[str | None, typer.Option(help="Network: ann, cnn, resnet8 or nano.", show_default="nano")] = None,
     data: Data = None,
     augment: Annotated[str | None, typer.Option(help="none, or standard (mirror and shift).")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None,
@@ -145,7 +147,7 @@ def train(
 ) -> None:
     """Train a network on CIFAR-10; what is not given comes from the network's own recipe."""
     from cifar_edge.terminal import say, training_progress
-    from cifar_edge.training.recipe import recipe_for
+    from cifar_edge.training.recipe import DEFAULT, recipe_for
     from cifar_edge.training.run import RUNS, Run, newest_run
 
     changes = {
@@ -162,7 +164,7 @@ def train(
         folder = run or newest_run(finished=False).folder
         recipe = Run(folder).recipe_if_same(model=model, **changes)
     else:
-        recipe = recipe_for(model or "cnn", **changes)
+        recipe = recipe_for(model or DEFAULT, **changes)
         folder = run or RUNS / f"{recipe.model}-{datetime.now():%Y%m%d-%H%M%S}"
         Run(folder).check_unused()  # before data is fetched for nothing
     _import_keras()
@@ -192,10 +194,16 @@ def export(
         typer.Option(metavar="DIR", help="Photos for quantization.", show_default="from the training images"),
     ] = None,
     calibration_images: Annotated[int, typer.Option(min=1, help="How many of them.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of their choice from the training images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
     max_drop: Annotated[
-        float, typer.Option(metavar="POINTS", help="Of top-1 on held-out images; a worse file is not written.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Of top-1 on held-out images; beyond it nothing is written.",
+            show_default="1; where classes are unknown, 10 of changed answers",
+        ),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the model, for its card.", show_default="not known")] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
@@ -205,30 +213,32 @@ def export(
     from cifar_edge.terminal import print_exports, say
     from cifar_edge.training.run import Run, newest_run
 
-    if quantize and formats:
+    if quantize and formats is not None:
         raise UsageError("--quantize stands for --formats float32,int8: give one of them")
     source = run or newest_run(finished=True).folder
     keras_file = Run(source).model if source.is_dir() else source
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
     _import_keras()
-    from cifar_edge.export.calibration import from_folder, from_training_set, resized
+    from cifar_edge.export.calibration import from_folder, from_training_set
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
 
     network = load_source(keras_file, _labels(label_file), _pair(pixel_range) or (0.0, 255.0))
     arrays = _load_or_fetch(data or Run(keras_file.parent).data_source)
     if calibration:
-        images = from_folder(calibration, *network.size, calibration_images)
+        chosen = from_folder(calibration, network.size, calibration_images, seed)
+        say(f"calibrating with {len(chosen.images)} photos from {calibration}; {chosen.unreadable} could not be read")
     else:
-        images = resized(from_training_set(arrays.train, calibration_images, seed), *network.size)
+        chosen = from_training_set(arrays.train, calibration_images, seed)
     first, *_, last = network.labels
-    say(f"exporting {keras_file}; its {len(network.labels)} classes are taken to be {first} ... {last}")
+    say(f"exporting {keras_file}; its {len(network.labels)} outputs are called {first} ... {last} (--labels)")
     if not network.of_cifar10:
         say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
-    names = "float32,int8" if quantize else formats or "float32"
+    names = "float32,int8" if quantize else "float32" if formats is None else formats
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    print_exports(export_files(network, arrays, wanted, images, max_drop))
-    say("next: cifar-edge classify PHOTOS")
+    files = export_files(network, arrays, wanted, chosen, max_drop, licence)
+    print_exports(files)
+    say(f"next: cifar-edge classify PHOTOS --model {files[-1].path}")
 
 
 @app.command()
@@ -240,6 +250,9 @@ def classify(
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write .csv, .jsonl or .parquet; '-' is CSV on stdout."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with charts and thumbnails too.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a stopped run to the same FILE was, if there was one.")
@@ -269,13 +282,16 @@ def classify(
     """
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.report import Report, facts_of_run
     from cifar_edge.results import write_csv
     from cifar_edge.summary import Summary
     from cifar_edge.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
 
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
-    _say_assumed(chosen)
+    _say_remark(chosen)
+    page = Report(report) if report else None
+    started = time.perf_counter()
     file = None if output == "-" else output
     rows: Iterator[Row] = classify_folder(
         paths,
@@ -299,12 +315,18 @@ def classify(
         with photo_progress(paths, visible=bool(file) or not sys.stdout.isatty()) as advance:
             for row in rows:
                 summary.add(row)
+                if page:
+                    page.add(row)
                 advance()
     except KeyboardInterrupt:
         how = "; go on with the same command and --resume" if file else ""
         raise Interrupted(f"stopped after {summary.photos:,} photos{how}") from None
     finally:
         print_summary(summary, messages if output == "-" else results_console())
+    if page:
+        say(f"making the report {report}")
+        seconds = None if resume else time.perf_counter() - started
+        page.write(summary, facts_of_run(chosen, summary.photos, seconds, sys.argv[1:]))
     if summary.unreadable:
         raise UnreadablePhotos(f"{summary.unreadable:,} of {summary.photos:,} photos could not be read; see their rows")
 
@@ -336,53 +358,93 @@ def evaluate(
 @app.command()
 def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite files, anybody's.")],
-    threads: Annotated[int, typer.Option(min=1, help="Threads LiteRT may use for an image.")] = 1,
-    noise: Annotated[
-        bool, typer.Option("--noise", help="Also measure accuracy under gaussian noise, sigma 0.04 to 0.10.")
-    ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against noise; goes with --noise.")
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads for an image, as in 1,2,4.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="N,...", help="Images a call, as in 1,8.")] = "1",
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="What latency is compared with.", show_default="the first one")
     ] = None,
+    runtime: Annotated[
+        bool, typer.Option("--runtime", help="Also time TensorFlow and ONNX Runtime, where they are installed.")
+    ] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Also time each operation of each model.")] = False,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Also measure accuracy under the 15 corruptions of CIFAR-10-C.")
+    ] = False,
+    cifar10c: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The published CIFAR-10-C, instead of our corruptions.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also classify these photos: how many a second, and why.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write every figure to FILE.json.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Say what changed since FILE.json was written.")
+    ] = None,
+    regression: Annotated[
+        float, typer.Option(min=1, metavar="FACTOR", help="With --compare: more than so much worse exits with 4.")
+    ] = 1.2,
+    plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compare models: size, latency (batch 1, in turn) and accuracy on the test images."""
-    from cifar_edge.benchmarks.latency import measure
-    from cifar_edge.benchmarks.noise import GAUSSIAN_SIGMAS, accuracy_under_noise
+    """Compare models: size, latency (in turn), memory, accuracy on clean and on corrupted images."""
+    from cifar_edge.benchmarks import compare as comparing
+    from cifar_edge.benchmarks.bench import Options, measure
+    from cifar_edge.benchmarks.record import as_json, read_json, write_json
+    from cifar_edge.benchmarks.runtimes import OTHERS
+    from cifar_edge.benchmarks.tables import changes_table, machine_text, tables
     from cifar_edge.model import EdgeModel
-    from cifar_edge.terminal import results_console, say, table
+    from cifar_edge.terminal import bench_progress, results_console, say, table
 
     if plot:
-        if not noise:
-            raise UsageError("--plot draws what --noise measures: give both")
-        if plot.suffix != ".png" or not plot.parent.is_dir():
-            raise UsageError(f"{plot}: the picture's name must end in .png and stand in a folder that exists")
-        from cifar_edge.benchmarks.plots import noise_curves
+        from cifar_edge.benchmarks.plots import draw
+    if output and (output.suffix != ".json" or not output.parent.is_dir()):
+        raise UsageError(f"{output}: the name must end in .json and stand in a folder that exists")
+    if plot and plot.exists() and not plot.is_dir():
+        raise UsageError(f"{plot}: not a folder; name one for the pictures")
+    if folder and not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of photos")
+    if baseline and baseline not in models:
+        raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
+    old = read_json(compare) if compare else None
+    options = Options(
+        threads=_counts("--threads", threads),
+        batches=_counts("--batch", batch),
+        baseline=models.index(baseline) if baseline else 0,
+        runtimes=OTHERS if runtime else (),
+        profile=profile,
+        corruptions=noise or cifar10c is not None,
+        cifar10c=cifar10c,
+        folder=folder,
+    )
     told = _labels(label_file), _pair(pixel_range)
-    loaded = [EdgeModel(path, threads, *told) for path in models]
+    loaded = [EdgeModel(path, 1, *told) for path in models]
     for model in loaded:
-        _say_assumed(model)
+        _say_remark(model)
     test = _load_test(data)
-    sigmas = (0.0, *(GAUSSIAN_SIGMAS if noise else ()))
-    say(f"measuring {len(loaded)} models")
-    accuracy = accuracy_under_noise(loaded, test, sigmas)
-    rows = [
-        (
-            path,
-            f"{path.stat().st_size / 1000:.1f} KB",
-            f"{latency.median:.1f} µs",
-            f"{latency.p95:.1f} µs",
-            *("-" if math.isnan(share) else f"{share:.2%}" for share in shares),
-        )
-        for path, latency, shares in zip(models, measure(loaded), accuracy, strict=True)
-    ]
-    title = f"{threads} thread{'s' * (threads > 1)}, batch 1; {len(test.labels):,} test images"
-    columns = ("model", "size", "median", "p95", "top-1", *(f"noise {sigma:.2f}" for sigma in sigmas[1:]))
-    table(title, columns, rows, results_console())
+    with bench_progress() as progress:
+        record = measure(loaded, test, options, progress)
+    console = results_console()
+    console.print(machine_text(record.machine, record.before, record.after))
+    for each in tables(record):
+        table(*each, console)
+    for note in record.notes:
+        say(note)
+    content = as_json(record)
+    if output:
+        write_json(content, output)
     if plot:
-        noise_curves([f"{path.resolve().parent.name}/{path.stem}" for path in models], sigmas, accuracy, plot)
+        say(f"pictures: {' '.join(map(str, draw(record, test.images, plot)))}")
+    if old:
+        changes = comparing.compare(old, content)
+        for difference in comparing.differences(old, content):
+            say(difference)
+        table(*changes_table(changes), console)
+        comparing.check(changes, regression)
 
 
 @data_app.command()
@@ -421,13 +483,16 @@ def show(
 
     model = EdgeModel(file)
     table(str(file), ("", ""), describe(model), results_console())
-    _say_assumed(model)
+    _say_remark(model)
 
 
 def _labels(file: Path | None) -> tuple[str, ...] | None:
+    from cifar_edge.data import CLASSES
     from cifar_edge.model import read_labels
 
-    return None if file is None else read_labels(file)
+    if file is None:
+        return None
+    return CLASSES if str(file) == "cifar10" else read_labels(file)
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:
@@ -443,11 +508,22 @@ def _pair(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _say_assumed(model: EdgeModel) -> None:
+def _counts(option: str, text: str) -> tuple[int, ...]:
+    """Read "1,2,4"."""
+    try:
+        counts = tuple(dict.fromkeys(map(int, text.split(","))))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise UsageError(f"{option} {text}: give whole numbers from 1 on, as in 1,2,4")
+    return counts
+
+
+def _say_remark(model: EdgeModel) -> None:
     from cifar_edge.terminal import say
 
-    if model.assumed:
-        say(f"{model.path}: carries no card; assumed {model.assumed} (--labels, --pixel-range)")
+    if model.remark:
+        say(f"{model.path}: {model.remark}")
 
 
 def _import_keras() -> None:

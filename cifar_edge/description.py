@@ -26,10 +26,13 @@ def describe(model: EdgeModel) -> list[tuple[str, str]]:
         "labels": " ".join(model.labels),
         "pixel_range": "{:g} to {:g}".format(*model.pixel_range),
         "versions": ", ".join(f"{name} {number}" for name, number in model.card.versions.items()),
-        "accuracy": "not measured" if model.card.accuracy is None else f"{model.card.accuracy:.2%}",
+        "accuracy": f"{model.card.accuracy:.2%} of {model.card.test_images:,} test images"
+        if model.card.accuracy
+        else None,
     }
-    shown_above = ("height", "width", "input_quantization", "output_quantization")
-    return [*facts.items(), *((name, str(value)) for name, value in card.items() if name not in shown_above)]
+    shown_above = ("height", "width", "input_quantization", "output_quantization", "test_images")
+    shown = {name: "not known" if value is None else str(value) for name, value in card.items()}
+    return [*facts.items(), *((name, value) for name, value in shown.items() if name not in shown_above)]
 
 
 def _quantized(quantization: tuple[float, int]) -> str:

@@ -6,6 +6,7 @@
      +-- ImageError         a photo cannot be read
      +-- ModelError         a model file is not what it should be
      +-- ExportError        a model cannot be converted, or what came out is not good enough
+     +-- RegressionError    a benchmark's figure is worse than it was: exit code 4
      +-- ResultsError       rows cannot be written; those so far are kept
      +-- UnreadablePhotos   the run is done, but some rows are errors: exit code 3
      +-- Interrupted        stopped by Ctrl-C: exit code 130
@@ -50,6 +51,12 @@ class ModelError(CifarEdgeError):
 
 class ExportError(CifarEdgeError):
     """A model cannot be converted to TFLite, or what came out does not do what it should."""
+
+
+class RegressionError(CifarEdgeError):
+    """A figure of a benchmark is worse than it was, by more than was allowed."""
+
+    exit_code = 4
 
 
 class ResultsError(CifarEdgeError):

@@ -52,5 +52,6 @@ def predict_cifar10(model: EdgeModel, images: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def tells_cifar10(model: EdgeModel) -> bool:
-    """Say whether a model takes images of CIFAR-10's size and tells as many classes."""
-    return (model.height, model.width, len(model.labels)) == (32, 32, len(CLASSES))
+    """Say whether a model takes images of CIFAR-10's size and tells its classes, or as many without a name."""
+    named = model.card is not None and sorted(model.labels) != sorted(CLASSES)
+    return (model.height, model.width, len(model.labels)) == (32, 32, len(CLASSES)) and not named

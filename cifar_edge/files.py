@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from cifar_edge.errors import UsageError
 
 
 @contextlib.contextmanager
@@ -17,11 +20,10 @@ def atomic(path: Path) -> Iterator[Path]:
     one. If the block raises, what it wrote is removed; an `OSError` without a file name gets that
     of `path`.
     """
-    partial = path.with_name(f".{path.stem[:50]}.partial{path.suffix}")  # a name may have 255 bytes
+    partial = _partial(path)
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync(partial)
         partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -31,13 +33,55 @@ def atomic(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files of one folder: they get their names when all are on the disk; if that fails, none does."""
+    path = Path()
+    try:
+        for path, content in contents.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder; move it away", str(path))
+            _partial(path).write_bytes(content)
+            _sync(_partial(path))
+        for path in contents:
+            _partial(path).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        for path in contents:
+            _partial(path).unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:50]}.partial{path.suffix}")  # a name may have 255 bytes
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Return when the names in a folder are on the disk, as `os.fsync` does for the content of a file."""
     if sys.platform == "win32":  # cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with contextlib.suppress(OSError):  # some network drives know no such thing
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which ends with the process; raise `UsageError` if another one has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if not lock(descriptor):
+            raise UsageError(f"{folder}: another process is working on it; wait for that, or choose another folder")
+        yield
     finally:
         os.close(descriptor)
 
@@ -50,6 +94,6 @@ def lock(descriptor: int) -> bool:
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except OSError as error:  # some network drives know no locks
+        return not isinstance(error, BlockingIOError)
     return True

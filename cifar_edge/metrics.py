@@ -15,12 +15,14 @@ class Evaluation:
     Attributes:
         accuracy: top-1, 0-1.
         loss: mean categorical cross-entropy, in nats.
+        ece: expected calibration error, 0-1: how far confidence is from accuracy (`calibration_error`).
         per_class: top-1 of each class's images, float64, (classes,); NaN where there are none.
         confusion: count of images by true class (rows) and predicted class, int64, (classes, classes).
     """
 
     accuracy: float
     loss: float
+    ece: float
     per_class: NDArray[np.float64]
     confusion: NDArray[np.int64]
 
@@ -38,6 +40,27 @@ def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     return Evaluation(
         accuracy=float((predicted == labels).mean()),
         loss=float(-np.log(of_truth).mean()),
+        ece=calibration_error(probabilities.max(axis=1), predicted == labels),
         per_class=per_class,
         confusion=confusion,
     )
+
+
+def calibration_error(confidences: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Compute the expected calibration error (ECE) of top-1 predictions.
+
+    The predictions are sorted by confidence into bins of equal width; the error is the distance of
+    a bin's mean confidence from its accuracy, averaged over the predictions. Source: C. Guo et al.,
+    *On Calibration of Modern Neural Networks*, ICML 2017.
+
+    Args:
+        confidences: probability of each predicted class, 0-1, (N,).
+        correct: whether it is the true one, (N,).
+        bins: how many; each holds its upper end, not its lower one.
+
+    Returns:
+        The error, 0-1.
+    """
+    number = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
+    excess = np.bincount(number, weights=confidences - correct, minlength=bins)
+    return float(np.abs(excess).sum() / len(confidences))

@@ -19,6 +19,8 @@ with silenced():
     except ModuleNotFoundError:  # 32-bit ARM has no LiteRT, only its predecessor
         from tflite_runtime.interpreter import Interpreter
 
+ROUNDING = 0.01  # by which a quantized probability may miss the interval from 0 to 1
+
 
 class EdgeModel:
     """An image classifier in a `.tflite` file, float or quantized, ready for photos' bytes.
@@ -33,13 +35,14 @@ class EdgeModel:
     Args:
         path: the file; its card says what the graph does not.
         threads: how many LiteRT may use for one image.
-        labels: class names in the order of the outputs, instead of the card's.
-        pixel_range: what the input takes for black and white, instead of the card's.
+        labels: class names in the order of the outputs, if there is no card to say them.
+        pixel_range: what the input takes for black and white, if there is no card to say it.
 
     Attributes:
         path: where it came from.
         card: the file's card, or None.
-        assumed: what neither card nor arguments said; "" if nothing.
+        remark: what was assumed because neither card nor arguments said it, or which argument does
+            not count because the card says otherwise; "" if nothing.
         labels: class names, in the order of the outputs.
         pixel_range: what the input takes for black and white.
         height: of the input, in pixels.
@@ -63,14 +66,7 @@ class EdgeModel:
         self.path = Path(path)
         if not self.path.is_file():
             raise UsageError(f"{path}: no such model file; `cifar-edge export` writes one")
-        try:
-            with silenced():
-                self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{path}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
-            ) from error
+        self._interpreter = load_interpreter(self.path, threads)
         (source, *other_inputs) = self._interpreter.get_input_details()
         (target, *other_outputs) = self._interpreter.get_output_details()
         shape, scores = source["shape"].tolist(), target["shape"].tolist()
@@ -91,11 +87,29 @@ class EdgeModel:
         if labels is not None and len(labels) != classes:
             raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
         card, natural = self.card, _natural_range(self.dtype, *self.input_quantization)
-        self.labels = tuple(labels or (card.labels if card else map(str, range(classes))))
-        self.pixel_range = pixel_range or (card.pixel_range if card else natural)
-        guesses = {"numbers for labels": labels, "pixels from {:g} to {:g}".format(*natural): pixel_range}
-        self.assumed = "" if card else " and ".join(guess for guess, told in guesses.items() if told is None)
+        self.labels = card.labels if card else tuple(map(str, range(classes)) if labels is None else labels)
+        self.pixel_range = card.pixel_range if card else pixel_range or natural
         self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
+        self._logits = False
+        if card is None:
+            noise = np.random.default_rng(0).integers(0, 256, (4, self.height, self.width, 3), np.uint8)
+            self._logits = not are_probabilities(self.predict(noise))
+        self.remark = ""
+        if card:
+            told = {
+                "labels": labels and tuple(labels) != card.labels,
+                "pixel range": pixel_range not in (None, card.pixel_range),
+            }
+            contradicted = " and ".join(name for name, other in told.items() if other)
+            self.remark = contradicted and f"its card's {contradicted} count, not what was told"
+        else:
+            guesses = {
+                "numbers for labels": labels is None,
+                "pixels from {:g} to {:g}".format(*natural): pixel_range is None,
+                "logits for scores": self._logits,
+            }
+            assumed = ", ".join(guess for guess, made in guesses.items() if made)
+            self.remark = assumed and f"carries no card; assumed {assumed} (--labels, --pixel-range)"
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
@@ -124,7 +138,7 @@ class EdgeModel:
         scale, zero_point = self.output_quantization
         if scale:
             probabilities = (probabilities - zero_point) * np.float32(scale)
-        return probabilities
+        return _softmax(probabilities) if self._logits else probabilities
 
     def _check_card(self, card: Card, classes: int) -> None:
         """Raise `ModelError` unless the card says of the graph what the graph says of itself."""
@@ -139,15 +153,36 @@ class EdgeModel:
         raise ModelError(f"{self.path}: its card has {reason}; copy or export the model again")
 
 
+def load_interpreter(model: Path | bytes, threads: int = 1) -> Any:
+    """Return LiteRT's interpreter of a `.tflite` file, or of the content of one, ready for its input.
+
+    Raises:
+        ModelError: not a TFLite model that runs here.
+    """
+    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    try:
+        with silenced():
+            interpreter: Any = Interpreter(**source, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        name = "a graph in memory" if isinstance(model, bytes) else model
+        raise ModelError(
+            f"{name}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
+        ) from error
+    return interpreter
+
+
 def newest_export(runs: Path = Path("runs")) -> Path:
-    """Return the `.tflite` file of a run in `runs` that was written last; `UsageError` if there is none."""
+    """Return the model of a run in `runs` that was exported last, as int8 if it was; `UsageError` if there is none."""
     finished = (path for path in runs.glob("*/*.tflite") if not path.name.startswith("."))
     exports = sorted(finished, key=lambda path: path.stat().st_mtime_ns)
     if not exports:
         raise UsageError(
             f"{runs.absolute()}: no exported model in there; run `cifar-edge export`, or name one (--model)"
         )
-    return exports[-1]
+    name, _, _ = exports[-1].stem.rpartition("-")
+    int8 = exports[-1].with_name(f"{name}-int8.tflite")
+    return int8 if int8 in exports else exports[-1]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -160,9 +195,20 @@ def read_labels(path: Path) -> tuple[str, ...]:
         labels = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: no text file with a class name a line ({error})") from error
-    if not all(labels) or len(set(labels)) < len(labels):
-        raise UsageError(f"{path}: an empty line or a name that is there twice; give each class a line of its own")
+    if not labels or not all(labels) or len(set(labels)) < len(labels):
+        raise UsageError(f"{path}: empty, or a line is, or a name is there twice; give each class a line of its own")
     return labels
+
+
+def are_probabilities(scores: NDArray[np.float32]) -> bool:
+    """Tell whether a classifier's scores for random images can be probabilities; if not, they are logits."""
+    return bool(((scores > -ROUNDING) & (scores < 1 + ROUNDING)).all())
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:

@@ -189,6 +189,20 @@ def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
         yield progress
 
 
+@contextlib.contextmanager
+def bench_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is being measured and how far that is."""
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what != bar.tasks[task].description:
+                bar.reset(task)
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield progress
+
+
 def _bar(*columns: Any, visible: bool = True) -> Progress:
     return Progress(
         TextColumn("{task.description}"),

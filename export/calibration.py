@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,51 +20,79 @@ NUMBER = 500
 """Images for calibration, if nobody says otherwise."""
 
 
-def from_training_set(train: Split, number: int = NUMBER, seed: int = 0) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Calibration:
+    """Images for calibration.
+
+    Attributes:
+        images: uint8, (N, H, W, 3).
+        source: "training images", or the folder they come from.
+        seed: of their choice.
+        unreadable: how many files of the folder were passed over.
+    """
+
+    images: NDArray[np.uint8]
+    source: str
+    seed: int
+    unreadable: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is to be known of them, ready for JSON."""
+        return {
+            "source": self.source,
+            "seed": self.seed,
+            "images": len(self.images),
+            "unreadable": self.unreadable,
+            "sha256": hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest(),
+        }
+
+
+def from_training_set(train: Split, number: int = NUMBER, seed: int = 0) -> Calibration:
     """Choose training images at random, as many of each class, none of them held out.
 
     Args:
         train: a whole training split.
         number: of images; rounded up to as many of each class.
         seed: of the choice.
-
-    Returns:
-        uint8, (N, 32, 32, 3).
     """
     learned, _ = hold_out(train)
     classes = np.unique(learned.labels)
     random = np.random.default_rng(seed)
     each = -(-number // len(classes))
     chosen = [random.permutation(np.flatnonzero(learned.labels == label))[:each] for label in classes]
-    images: NDArray[np.uint8] = learned.images[np.concatenate(chosen)]
-    return images
+    return Calibration(learned.images[np.concatenate(chosen)], "training images", seed)
 
 
-def from_folder(folder: Path, height: int, width: int, number: int) -> NDArray[np.uint8]:
-    """Load the first photos of a folder, by path, as they will be classified; damaged ones are passed over.
+def from_folder(folder: Path, size: tuple[int, int], number: int = NUMBER, seed: int = 0) -> Calibration:
+    """Choose photos from a folder at random and load them as they will be classified.
 
-    Returns:
-        uint8, (N, height, width, 3).
+    Args:
+        folder: photos, also in folders below.
+        size: height and width, in pixels.
+        number: of photos, if there are as many that can be read.
+        seed: of the choice.
 
     Raises:
         UsageError: no photo in there.
     """
-
-    def readable() -> Iterator[NDArray[np.uint8]]:
-        for path in find([folder]):
-            try:
-                yield load(path, height, width)
-            except ImageError:
-                continue
-
-    photos = list(itertools.islice(readable(), number))
+    paths = list(find([folder]))
+    photos: list[NDArray[np.uint8]] = []
+    unreadable = 0
+    for index in np.random.default_rng(seed).permutation(len(paths)):
+        try:
+            photos.append(load(paths[index], *size))
+        except ImageError:
+            unreadable += 1
+        if len(photos) == number:
+            break
     if not photos:
-        raise UsageError(f"{folder}: no photos in there to calibrate with")
-    return np.stack(photos)
+        raise UsageError(f"{folder}: no photos in there to calibrate with ({unreadable} cannot be read)")
+    return Calibration(np.stack(photos), str(folder), seed, unreadable)
 
 
-def resized(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Stretch images, uint8 (N, H, W, 3), to another size."""
-    if images.shape[1:3] == (height, width):
+def resized(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Stretch images, uint8 (N, H, W, 3), to another height and width."""
+    if images.shape[1:3] == size:
         return images
+    height, width = size
     return np.stack([np.asarray(Image.fromarray(image).resize((width, height))) for image in images])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
+from tempfile import gettempdir
 from typing import Any
 
 import keras
@@ -59,6 +62,9 @@ int16x8: integers only, int16 activations and int8 weights.
 CALIBRATED = ("int8", "int16x8")
 """The formats that hold integers only; their activations' ranges come from calibration images."""
 
+INTEGER = re.compile(r"u?int\d+|bool")
+CONTROL_FLOW = frozenset(("WHILE", "IF", "STABLEHLO_WHILE", "STABLEHLO_CASE"))
+
 
 def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> bytes:
     """Convert a model that takes raw pixels; its scaling becomes the input's quantization.
@@ -69,7 +75,7 @@ def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> by
     Args:
         model: pixels 0-255, (N, H, W, 3) -> scores (N, classes).
         name: one of `FORMATS`.
-        calibration: uint8, (N, H, W, 3), images as the model will meet them; used by `CALIBRATED` only.
+        calibration: uint8, (N, H, W, 3), images as the model will meet them; for `CALIBRATED` only.
 
     Returns:
         The `.tflite` file's content; the same for the same model, images and versions.
@@ -82,28 +88,35 @@ def convert(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> by
         with silenced():
             content: bytes = converter.convert()
     except Exception as error:  # the converter passes on whatever its C++ part raised
-        raise ExportError(f"{model.name}: TensorFlow cannot convert it to {name}: {first_line(error)}") from error
-    if name in CALIBRATED:
-        check_integers_only(content, name)
+        full = "" if _room_for_temporary_files() else f" (the folder for temporary files, {gettempdir()}, is full)"
+        raise ExportError(f"{model.name}: TensorFlow cannot convert it to {name}: {first_line(error)}{full}") from error
+    if name in CALIBRATED and (others := other_than_integers(content)):
+        raise ExportError(
+            f"{model.name}: {name} is not all integers: float remains in {', '.join(others)}; "
+            "export it as float32, float16 or dynamic"
+        )
     return content
 
 
-def check_integers_only(content: bytes, name: str) -> None:
-    """Walk the graph; raise `ExportError` naming the operations that read or write floats, if any."""
-    floats = [
+def other_than_integers(content: bytes) -> list[str]:
+    """Walk the graph; name the operations that read or write other than integers."""
+    return [
         f"{operation.name} ({operation.outputs[0].name})"
         for operation in operations(content)
-        if any(tensor.type.startswith("float") for tensor in (*operation.inputs, *operation.outputs))
+        if not all(INTEGER.fullmatch(tensor.type) for tensor in (*operation.inputs, *operation.outputs))
     ]
-    if floats:
-        raise ExportError(f"not {name} throughout: float remains in {', '.join(floats)}")
+
+
+def control_flow(content: bytes) -> list[str]:
+    """Name the kinds of loops and branches in a graph, with which TensorFlow crashes when it calibrates."""
+    return sorted(CONTROL_FLOW.intersection(operation.name for operation in operations(content)))
 
 
 def calibrated_converter(model: keras.Model, name: str, calibration: NDArray[np.uint8]) -> Any:
     """Return a converter of `model` for one image at a time, set to a format; arguments as in `convert`."""
     # Batch one makes flattening a constant reshape and not five operations on shapes; names of its
     # own keep Keras from numbering them, which would make every file different.
-    pixels = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="pixels")
+    pixels = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="raw_pixels")
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, model(pixels), name="classifier"))
     FORMATS[name](converter)
     if name in CALIBRATED:
@@ -113,6 +126,10 @@ def calibrated_converter(model: keras.Model, name: str, calibration: NDArray[np.
         images[0, 0, :2] = [[0], [255]]
         converter.representative_dataset = lambda: as_inputs(images)
     return converter
+
+
+def _room_for_temporary_files() -> bool:
+    return shutil.disk_usage(gettempdir()).free > 100e6
 
 
 def as_inputs(images: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float32]]]:

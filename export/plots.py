@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cifar_edge.files import atomic
 from cifar_edge.metrics import evaluate
 
 MOST_NAMES = 20  # classes that fit on an axis by name
 
 
-def quantization_picture(
+def quantization_figure(
     decibels: dict[str, float],
     by_float32: NDArray[np.float32],
     by_int8: NDArray[np.float32],
     labels: Sequence[str],
-    path: Path,
-) -> None:
-    """Draw each layer's signal to noise, and which classes int8 and float32 give the same images, as a PNG.
+) -> Figure:
+    """Draw each layer's signal to noise, and which classes int8 and float32 give the same images.
 
     Args:
         decibels: signal to quantization noise of each layer, in the order they run.
         by_float32: probabilities, (N, classes).
         by_int8: those of the same images.
         labels: class names, in the order of the outputs.
-        path: of the picture.
     """
-    figure = Figure(figsize=(14, 6), layout="constrained")
+    figure = Figure(figsize=(14, 6), dpi=100, layout="constrained")
     noise, confusion = figure.subplots(1, 2)
     noise.barh(list(decibels), list(decibels.values()))
     noise.invert_yaxis()
@@ -48,5 +44,4 @@ def quantization_picture(
     confusion.set_xlabel("int8 says")
     confusion.set_ylabel("float32 says")
     confusion.set_title(f"{changed.sum():,} of {counts.sum():,} images change class")
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=100)
+    return figure

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def signal_to_noise(model: keras.Model, calibration: NDArray[np.uint8], images: 
         images: uint8, (N, H, W, 3), what to measure on.
 
     Returns:
-        Signal to quantization noise, in dB, of each layer's output, in the order they run.
+        Signal to quantization noise, in dB, of each layer's output (the worst, if it has several), in the
+        order they run; layers that only move numbers have none.
     """
     options = tf.lite.experimental.QuantizationDebugOptions(layer_direct_compare_metrics={"signal": _signal})
     with silenced():
@@ -74,13 +75,14 @@ def signal_to_noise(model: keras.Model, calibration: NDArray[np.uint8], images: 
             debug_options=options,
         )
         debugger.run()
-    figures = dict(zip(_layer_names(debugger.layer_statistics), debugger.layer_statistics.values(), strict=True))
-    decibels = {
-        name: float(10 * np.log10(layer["signal"] / max(layer["mean_squared_error"], 1e-30)))
-        for name, layer in figures.items()
-        if layer["signal"] > 0
-    }
-    return {name: value for name, value in decibels.items() if value < MOVED}
+    known = set(_names(model))
+    decibels: dict[str, float] = {}
+    for tensor, figures in debugger.layer_statistics.items():
+        if figures["mean_squared_error"] > 0:
+            ratio = max(figures["signal"], 1e-30) / figures["mean_squared_error"]
+            layer = _layer_of(tensor, known)
+            decibels[layer] = min(decibels.get(layer, np.inf), float(10 * np.log10(ratio)))
+    return {layer: value for layer, value in decibels.items() if value < MOVED}
 
 
 def worst_layers(decibels: dict[str, float]) -> str:
@@ -95,9 +97,22 @@ def _signal(_: Any, integers: Any, scale: float, zero_point: int) -> float:
     return float((((integers.astype(np.float64) - zero_point) * scale) ** 2).mean())
 
 
-def _layer_names(tensors: Iterable[str]) -> list[str]:
-    """Shorten "NumericVerify/classifier/cnn/conv2d/Relu;...:24" to what tells layers apart: "conv2d/Relu"."""
-    names = [tensor.removeprefix("NumericVerify/").partition(":")[0].partition(";")[0] for tensor in tensors]
-    inner = [name for name in names if "/" in name]  # the graph's output is not named after its layer
-    common = f"{posixpath.commonpath(inner)}/" if len(inner) > 1 else ""
-    return [name.removeprefix(common) if "/" in name else "output" for name in names]
+def _names(model: keras.Model) -> Iterator[str]:
+    """Yield the names of a model's layers, and of those inside of its layers."""
+    for layer in model.layers:
+        yield layer.name
+        if hasattr(layer, "layers"):
+            yield from _names(layer)
+
+
+def _layer_of(tensor: str, known: Set[str]) -> str:
+    """Find the layer in a tensor's name, as in "NumericVerify/cnn_1/re_lu_1/Relu;cnn_1/conv2d_3_1/convolution1:24".
+
+    Fused layers stand there together, the last one did the work. TensorFlow appends a number to the name
+    of each, because the model is called a second time. The graph's output has no layer's name.
+    """
+    for segment in reversed(re.split("[/;]", tensor)):
+        for name in (re.sub(r"_\d+$", "", segment), segment):
+            if name in known:
+                return name
+    return "output"

@@ -1,14 +1,14 @@
-"""Write a classifier's `.tflite` files, none of them before it is verified."""
+"""Write a classifier's `.tflite` files: all of them, once every one is verified, or none."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
+import io
 import json
-import math
+import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.benchmarks.latency import Latency, measure
-from cifar_edge.card import Card, graph_digest
-from cifar_edge.data import Cifar10, Split, hold_out
+from cifar_edge.benchmarks.runtimes import litert
+from cifar_edge.card import Card, with_place_for_seal
+from cifar_edge.data import Cifar10
 from cifar_edge.errors import ExportError, UsageError
-from cifar_edge.export.calibration import from_training_set, resized
-from cifar_edge.export.convert import FORMATS, convert
-from cifar_edge.export.plots import quantization_picture
+from cifar_edge.export.calibration import Calibration, from_training_set, resized
+from cifar_edge.export.convert import CALIBRATED, FORMATS, control_flow, convert
+from cifar_edge.export.exam import Exam, exam_for
+from cifar_edge.export.plots import quantization_figure
 from cifar_edge.export.source import Source, check_told
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
-from cifar_edge.files import atomic
+from cifar_edge.files import only_process, write_together
 from cifar_edge.graph import operations
 from cifar_edge.images import FIT
-from cifar_edge.metrics import evaluate
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.inference import predict
 
-VERIFIED = 1_000
-"""Images that a model is verified with, at least."""
-
-SLOW = ("int16x8",)
-"""Formats that LiteRT runs on its slow reference kernels: judged by the first `VERIFIED` images only."""
-
 DEBUGGED = 100  # images that give a layer's signal to noise; more move it by tenths of a dB
+
+MAX_DROP = 1.0
+"""Points of top-1 that a format may lose, if nobody says otherwise."""
+
+MAX_CHANGED = 10.0
+"""Points of answers that it may change where nobody knows which of them were right."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,16 @@ class Exported:
     Attributes:
         path: the file.
         format: one of `convert.FORMATS`.
-        size: of the graph, in bytes; the card comes on top.
+        size: of the file, in bytes.
         operations: in the graph.
         accuracy: top-1 on the test split, 0-1; None for a model of other classes than CIFAR-10's.
         test_images: how many that was measured with.
-        drop: top-1 on held-out images, what float32 has more than this, 0-1; or None.
+        held_out: top-1 on the held-out training images, 0-1; or None.
+        drop: what float32 has more of that, on the same images, 0-1; or None.
         from_keras: compared with the Keras model.
         from_float32: compared with the float32 `.tflite`.
         signal_to_noise: of each layer quantized to int8, in dB; empty for other formats.
-        latency: of one image here; all formats are timed in turn when the last one is written.
+        latency: of one image here; all formats are timed in turn.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Exported:
     operations: int
     accuracy: float | None
     test_images: int
+    held_out: float | None
     drop: float | None
     from_keras: Comparison
     from_float32: Comparison
@@ -77,173 +80,187 @@ class Exported:
         return worst_layers(self.signal_to_noise)
 
 
+@dataclass(frozen=True)
+class _Converted:
+    """A model that is not written yet, and its answers to the images of an exam."""
+
+    path: Path
+    card: Card
+    graph: bytes
+    model: EdgeModel
+    answers: NDArray[np.float32]
+    signal_to_noise: dict[str, float]
+
+
 def export(
     source: Source,
     data: Cifar10,
     formats: Sequence[str] = ("float32",),
-    calibration: NDArray[np.uint8] | None = None,
-    max_drop: float = 1.0,
+    calibration: Calibration | None = None,
+    max_drop: float | None = None,
+    licence: str | None = None,
 ) -> list[Exported]:
-    """Convert a classifier to `.tflite` files beside it, one after the other.
+    """Convert a classifier to `.tflite` files beside it, with `export.json`, every figure, and for int8 `export.png`.
 
-    After the last one follow `export.json`, with every figure, and for int8 `export.png`.
+    Beside other files than a run's, these are called after the file, as in `name-export.json`.
 
     Args:
         source: from `load_source`.
-        data: its held-out training images verify, its test images give the accuracy.
+        data: its training images verify and calibrate, its test images give the accuracy.
         formats: some of `convert.FORMATS`.
-        calibration: uint8, (N, H, W, 3), of the source's size; by default chosen from the training images.
-        max_drop: of top-1 on held-out images against float32, in points.
+        calibration: by default some training images.
+        max_drop: of top-1 on held-out images against float32, in points, `MAX_DROP` by default. For a model
+            of other classes than CIFAR-10's: of answers that change, `MAX_CHANGED` by default.
+        licence: of the model, for its card.
 
     Returns:
-        What was written; a file has its name once it is verified and complete, not before.
+        What was written. If anything fails, that is nothing, and what stood there before stays.
 
     Raises:
-        UsageError: no such format.
+        UsageError: no such format, no such drop, or another process exports to the same folder.
         ExportError: the labels or the pixel range are not the network's, TensorFlow cannot convert
             it, or what it made is not as good as it has to be.
     """
     if unknown := set(formats) - FORMATS.keys():
         raise UsageError(f"unknown format {', '.join(sorted(unknown))}; choose from {', '.join(FORMATS)}")
-    if not math.isfinite(max_drop):
-        raise UsageError(f"max-drop {max_drop} is no number of points: give one, as in 1.0")
-    if source.of_cifar10:
-        check_told(source, hold_out(data.train)[1])
-    exam = _exam(source, data)
-    if calibration is None:
-        calibration = resized(from_training_set(data.train), *source.size)
-    network = source.classifier()
-    by_keras = predict(network, exam.images)
-    float32 = convert(network, "float32", calibration)
-    by_float32 = load_graph(float32).predict(exam.images)
-    check_float32(source.file, compare(by_float32, by_keras))
-
-    files, written = [], []
-    for name in formats:
-        path = source.file.with_name(f"{network.name}-{name}.tflite")
-        graph = float32 if name == "float32" else convert(network, name, calibration)
-        model = load_graph(graph)
-        images = exam.images[: VERIFIED if name in SLOW else None]
-        answers = model.predict(images)
-        layers = {}
-        if name == "int8":
-            layers = signal_to_noise(network, calibration, images[:: len(images) // DEBUGGED])
-        drop = exam.drop(by_float32, answers)
-        if drop is not None and 100 * drop > max_drop:
-            raise ExportError(_refusal(path, name, drop, max_drop, layers))
-        test = exam.test and Split(*(part[: VERIFIED if name in SLOW else None] for part in exam.test))
-        accuracy = evaluate(model.predict(test.images), test.labels).accuracy if test else None
-        with atomic(path) as partial:
-            partial.write_bytes(graph)
-            _card(source, name, model, graph, accuracy, test).append_to(partial)
-        written.append(path)
-        files.append(
-            functools.partial(
-                Exported,
-                path=path,
-                format=name,
-                size=len(graph),
-                operations=len(operations(graph)),
-                accuracy=accuracy,
-                test_images=len(test.images) if test else 0,
-                drop=drop,
-                from_keras=compare(answers, by_keras[: len(answers)]),
-                from_float32=compare(answers, by_float32[: len(answers)]),
-                signal_to_noise=layers,
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise UsageError(f"--max-drop {max_drop:g}: give a number of points from 0 to 100, as in 1.0")
+    if not os.access(source.file.parent, os.W_OK):
+        raise UsageError(f"{source.file.parent}: cannot be written to; copy the model elsewhere, or allow it")
+    calibration = calibration or from_training_set(data.train)
+    with only_process(source.file.parent):
+        if source.of_cifar10:
+            check_told(source, data.train)
+        exam = exam_for(source, data, calibration)
+        by_keras = predict(source.classifier(), exam.images)
+        float32 = _convert(source, "float32", calibration, exam, licence)
+        check_float32(source.file, compare(float32.answers, by_keras))
+        if (loops := control_flow(float32.graph)) and not set(CALIBRATED).isdisjoint(formats):
+            raise ExportError(
+                f"{source.file}: int8 and int16x8 are not for a model with {', '.join(loops)}, a loop or branch; "
+                "export it as float32, float16 or dynamic"
             )
-        )
-        if name == "int8":
-            quantization_picture(layers, by_float32, answers, source.labels, path.with_name("export.png"))
-    latencies = measure([EdgeModel(path) for path in written])
-    exported = [file(latency=latency) for file, latency in zip(files, latencies, strict=True)]
-    _write_record(source, calibration, max_drop, exported)
-    return exported
+        models = []
+        for name in formats:
+            model = float32 if name == "float32" else _convert(source, name, calibration, exam, licence)
+            _check_loss(model, float32, exam, max_drop)
+            models.append(model)
+        record = {
+            "source": source.file.name,
+            "labels": source.labels,
+            "pixel_range": source.pixel_range,
+            "calibration": calibration.facts(),
+            "max_drop": max_drop,
+            "test_sha256": exam.test_sha256,
+            "keras": {
+                "accuracy": exam.test_accuracy(functools.partial(predict, source.classifier())),
+                "held_out": exam.held_out_accuracy(by_keras),
+            },
+            "versions": _versions(),
+        }
+        return _write(source, models, float32, by_keras, exam, record)
 
 
-@dataclass(frozen=True)
-class _Exam:
-    """What every format is asked: images to verify with, of the first ones the classes, and test images."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8] | None
-    test: Split | None
-
-    def drop(self, reference: NDArray[np.float32], answers: NDArray[np.float32]) -> float | None:
-        """What `reference` has more of top-1 than `answers`, on as many held-out images as both saw."""
-        if self.labels is None:
-            return None
-        labels = self.labels[: len(answers)]
-        before, after = (evaluate(scores[: len(labels)], labels).accuracy for scores in (reference, answers))
-        return before - after
-
-
-def _exam(source: Source, data: Cifar10) -> _Exam:
-    learned, held_out = hold_out(data.train)
-    # The sample has fewer held-out images than it takes: the rest tells differences, not accuracy.
-    missing = max(0, VERIFIED - len(held_out.images))
-    others = np.random.default_rng(0).permutation(len(learned.images))[:missing]
-    images = np.concatenate([held_out.images, learned.images[others]])
-    if not source.of_cifar10:
-        return _Exam(resized(images[:VERIFIED], *source.size), None, None)
-    return _Exam(images, source.relabelled(held_out).labels, source.relabelled(data.test))
-
-
-def load_graph(graph: bytes) -> EdgeModel:
-    """Return a converted model, without its card, ready to be tried."""
+def load_graph(content: bytes) -> EdgeModel:
+    """Return a converted model, with or without a card, ready to be tried."""
     # LiteRT maps the file into memory and keeps it, whatever becomes of its name.
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-        file.write(graph)
+        file.write(content)
         file.flush()
         return EdgeModel(file.name, pixel_range=(0.0, 255.0))
 
 
-def _refusal(path: Path, name: str, drop: float, max_drop: float, layers: dict[str, float]) -> str:
-    disturbed = f"; most disturbed are {worst_layers(layers)}" if layers else ""
-    return (
-        f"{path}: not written: {name} loses {100 * drop:.1f} points of top-1 on held-out images, more than "
-        f"--max-drop {max_drop:g}{disturbed}; try more --calibration-images, photos as the model will see "
-        "them (--calibration DIR), or --formats float16"
-    )
-
-
-def _card(
-    source: Source, name: str, model: EdgeModel, graph: bytes, accuracy: float | None, test: Split | None
-) -> Card:
-    return Card(
+def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, licence: str | None) -> _Converted:
+    network, images = source.classifier(), resized(calibration.images, source.size)
+    converted = convert(network, name, images)
+    bare = load_graph(converted)
+    card = Card(
         name=source.network.name,
         format=name,
         labels=source.labels,
-        height=model.height,
-        width=model.width,
+        height=bare.height,
+        width=bare.width,
         pixel_range=(0.0, 255.0),
         fit=FIT,
-        input_quantization=model.input_quantization,
-        output_quantization=model.output_quantization,
-        accuracy=accuracy,
-        test_sha256=test.digest if test else None,
-        run=source.file.resolve().parent.name,
+        input_quantization=bare.input_quantization,
+        output_quantization=bare.output_quantization,
+        accuracy=None,  # until it has been measured
+        test_images=len(exam.test.images) if exam.test else 0,
+        test_sha256=exam.test_sha256,
+        run=source.file.resolve().parent.name if source.is_ours else None,
         versions=_versions(),
-        licence="MIT" if (source.file.parent / "run.json").exists() else None,  # that of what we train
-        graph_sha256=graph_digest(graph),
+        licence=licence,
     )
+    graph = with_place_for_seal(converted)
+    model = load_graph(card.behind(graph))  # what is tried is what will be written, but for the accuracy
+    debugged = exam.images[:: len(exam.images) // DEBUGGED]
+    layers = signal_to_noise(network, images, debugged) if name == "int8" else {}
+    path = source.file.with_name(f"{source.name}-{name}.tflite")
+    return _Converted(path, card, graph, model, model.predict(exam.images), layers)
+
+
+def _check_loss(model: _Converted, float32: _Converted, exam: Exam, max_drop: float | None) -> None:
+    """Raise `ExportError` if a format loses too much of float32's accuracy or, if that is unknown, of its answers."""
+    lost, limit, of_what = _drop(model, float32, exam), MAX_DROP, "points of top-1 on held-out images"
+    if lost is None:
+        lost, limit, of_what = 1 - compare(model.answers, float32.answers).agreement, MAX_CHANGED, "% of answers"
+    limit = limit if max_drop is None else max_drop
+    if round(100 * lost, 6) <= limit:  # 0.9 - 0.89 is more than 0.01
+        return
+    disturbed = f"; most disturbed are {worst_layers(model.signal_to_noise)}" if model.signal_to_noise else ""
+    advice = "--formats float32"
+    if model.card.format in CALIBRATED:
+        advice = "more --calibration-images, photos as it will see them (--calibration DIR), or --formats float16"
+    raise ExportError(
+        f"{model.path}: nothing is written, because {model.card.format} loses {100 * lost:.2f} {of_what}, more than "
+        f"{limit:g} (--max-drop){disturbed}; try {advice}"
+    )
+
+
+def _drop(model: _Converted, float32: _Converted, exam: Exam) -> float | None:
+    before, after = exam.held_out_accuracy(float32.answers), exam.held_out_accuracy(model.answers)
+    return None if before is None or after is None else before - after
+
+
+def _write(
+    source: Source,
+    models: Sequence[_Converted],
+    float32: _Converted,
+    by_keras: NDArray[np.float32],
+    exam: Exam,
+    record: dict[str, Any],
+) -> list[Exported]:
+    """Measure verified models and write them, with the record and the picture."""
+    files, contents = [], {}
+    prefix = "" if source.is_ours else f"{source.name}-"
+    for model, latency in zip(models, measure([litert(model.graph) for model in models]), strict=True):
+        accuracy = exam.test_accuracy(model.model.predict)
+        contents[model.path] = replace(model.card, accuracy=accuracy).behind(model.graph)
+        files.append(
+            Exported(
+                path=model.path,
+                format=model.card.format,
+                size=len(contents[model.path]),
+                operations=len(operations(model.graph)),
+                accuracy=accuracy,
+                test_images=model.card.test_images,
+                held_out=exam.held_out_accuracy(model.answers),
+                drop=_drop(model, float32, exam),
+                from_keras=compare(model.answers, by_keras),
+                from_float32=compare(model.answers, float32.answers),
+                signal_to_noise=model.signal_to_noise,
+                latency=latency,
+            )
+        )
+        if model.card.format == "int8":
+            picture = io.BytesIO()
+            quantization_figure(model.signal_to_noise, float32.answers, model.answers, source.labels).savefig(picture)
+            contents[source.file.with_name(f"{prefix}export.png")] = picture.getvalue()
+    record["files"] = [asdict(file) | {"path": file.path.name} for file in files]
+    contents[source.file.with_name(f"{prefix}export.json")] = f"{json.dumps(record, indent=2)}\n".encode()
+    write_together(contents)
+    return files
 
 
 def _versions() -> dict[str, str]:
     return {package: version(package) for package in ("cifar-edge", "keras", "tensorflow", "ai-edge-litert")}
-
-
-def _write_record(source: Source, calibration: NDArray[np.uint8], max_drop: float, files: list[Exported]) -> None:
-    record: dict[str, Any] = {
-        "source": source.file.name,
-        "labels": source.labels,
-        "pixel_range": source.pixel_range,
-        "calibration": {
-            "images": len(calibration),
-            "sha256": hashlib.sha256(np.ascontiguousarray(calibration).data).hexdigest(),
-        },
-        "max_drop": max_drop,
-        "versions": _versions(),
-        "files": [asdict(file) | {"path": file.path.name} for file in files],
-    }
-    with atomic(source.file.with_name("export.json")) as path:
-        path.write_text(json.dumps(record, indent=2) + "\n")

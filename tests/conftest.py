@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +59,13 @@ def tiny(sample: Cifar10) -> Cifar10:
 
 @pytest.fixture(scope="session")
 def full() -> Path:
-    """The folder of the whole CIFAR-10."""
+    """The folder of the whole CIFAR-10, fetched by the first of the processes that test."""
+    with (Path(tempfile.gettempdir()) / "cifar-edge-tests.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return _full()
+
+
+def _full() -> Path:
     if copies := cached_copies():
         return copies[0]
     if not shutil.which("npm"):
@@ -75,5 +83,5 @@ def run(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("runs") / "cnn"
     train(recipe_for("cnn", epochs=3, augment="none"), sample, folder)
-    export(load_source(folder / "model.keras"), sample, ("float32", "int8"))
+    export(load_source(folder / "model.keras"), sample, ("float32", "int8"), licence="MIT")
     return folder

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import json
 import os
 import re
 import resource
@@ -52,13 +53,16 @@ DEVICE_SIDE = (
     "model",
     "folder",
     "results",
+    "report",
     "journal",
     "sorting",
     "summary",
     "cli",
     "terminal",
     "evaluation",
-    "benchmarks.latency",
+    "benchmarks.bench",
+    "benchmarks.compare",
+    "benchmarks.tables",
     "data",
     "description",
 )
@@ -196,12 +200,32 @@ def test_evaluate_agrees_for_run_keras_and_tflite(run: Path, cifar_edge: Command
 
 def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command) -> None:
     models = (run / "cnn-float32.tflite", run / "cnn-int8.tflite")
-    picture = tmp_path / "noise.png"
-    outcome = cifar_edge("bench", *models, "--data", "sample", "--noise", "--plot", picture, "--threads", 2)
+    record, pictures = tmp_path / "bench.json", tmp_path / "pictures"
+    outcome = cifar_edge(
+        *("bench", *models, "--data", "sample", "--threads", "2", "--baseline", models[1]),
+        *("--output", record, "--plot", pictures, "--folder", PHOTOS / "cat"),
+    )
     assert outcome.code == 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    for expected in ("2 threads", "cnn-float32.tflite", "cnn-int8.tflite", "noise 0.10", "µs", "KB"):
+    for expected in (
+        "2 threads",
+        "cnn/cnn-float32",
+        "cnn/cnn-int8",
+        "of peak",
+        "µs",
+        "KB",
+        "1,000 test images",
+        "naive loop",
+    ):
         assert expected in outcome.out
+    assert (pictures / "accuracy-latency.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads(record.read_text())
+    assert content["baseline"] == "cnn/cnn-int8"
+    content["models"][1]["size"] /= 1000
+    record.write_text(json.dumps(content))
+    compared = cifar_edge("bench", models[1], "--data", "sample", "--threads", "2", "--compare", record)
+    assert compared.code == 4
+    assert "cnn/cnn-int8, size, KB" in compared.err
+    assert "changed beyond the noise" in compared.out
 
 
 def test_data_info(cifar_edge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,10 +309,18 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["classify", "{photos}", "--model", "{int8}", "--sort-into", "{photos}/x"], 2, "sort into a folder elsewhere"),
         (["train", "--run", "empty/.."], 2, "already in use"),
         (["train", "--seed", "-1"], 2, "seed -1 is out of range"),
-        (["bench", "{int8}", "--noise", "--plot", "noise.txt"], 2, "must end in .png"),
+        (["bench", "{int8}", "--output", "bench.txt"], 2, "must end in .json"),
+        (["bench", "{int8}", "--output", "nowhere/bench.json"], 2, "stand in a folder that exists"),
+        (["bench", "{int8}", "--threads", "1,none"], 2, "--threads 1,none: give whole numbers"),
+        (["bench", "{int8}", "--batch", "0"], 2, "--batch 0: give whole numbers"),
+        (["bench", "{int8}", "--baseline", "gone.tflite"], 2, "gone.tflite: not among the models"),
+        (["bench", "{int8}", "--folder", "nowhere"], 2, "nowhere: no such folder of photos"),
+        (["bench", "{int8}", "--compare", "gone.json"], 2, "gone.json: not a bench.json"),
+        (["bench", "{int8}", "{int8}", "--data", "sample"], 2, "is there already"),
+        (["bench", "{int8}", "--cifar10c", "empty", "--data", "sample"], 1, "labels.npy: cannot be read"),
+        (["bench", "{int8}", "--plot", "broken.tflite"], 2, "broken.tflite: not a folder"),
         (["evaluate", "broken.keras", "--data", "sample"], 1, "broken.keras: not a Keras model"),
         (["evaluate", "empty", "--data", "sample"], 2, "model.keras: no such model file"),
-        (["bench", "{int8}", "--plot", "noise.png"], 2, "give both"),
         (["bench", "broken.tflite"], 1, "broken.tflite: not a TFLite model"),
         (["data", "fetch", "--url", "no-url"], 2, "no-url is not a URL"),
         (["nonsense"], 2, "No such command"),

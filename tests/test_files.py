@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_edge.files import atomic
+from cifar_edge.files import atomic, write_together
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
@@ -37,3 +37,13 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_get_their_names_together_or_not_at_all(tmp_path: Path) -> None:
+    first, second = tmp_path / "model.tflite", tmp_path / "export.json"
+    write_together({first: b"old", second: b"old"})
+    second.unlink()
+    second.mkdir()
+    with pytest.raises(OSError, match=r"export\.json"):
+        write_together({first: b"new", second: b"new"})
+    assert (first.read_bytes(), sorted(tmp_path.iterdir())) == (b"old", [second, first])

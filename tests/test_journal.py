@@ -16,6 +16,8 @@ from cifar_edge import EdgeModel, classify_folder, folder
 from cifar_edge.errors import ResultsError, UsageError
 from cifar_edge.results import Row, order
 
+from .test_card import foreign
+
 Classify = Callable[..., list[Row]]
 
 
@@ -61,12 +63,14 @@ def test_a_finished_run_leaves_its_results_and_nothing_else(model: EdgeModel) ->
 def test_rows_are_on_the_disk_within_a_second_even_if_the_next_photo_takes_long(
     model: EdgeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(folder, "perf_counter", time.perf_counter)
     release, load, synced = threading.Event(), folder.images.load, []
 
-    def slow(path: Path, *size: Any) -> Any:
+    def slow(path: Path, **options: Any) -> Any:
         if path.name == "15.png":
-            release.wait()
-        return load(path, *size)
+            release.wait(30)
+        time.sleep(0.06)  # for faster ones go through in batches
+        return load(path, **options)
 
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_size), sync(descriptor)))
@@ -119,7 +123,7 @@ def test_nothing_is_classified_twice(model: EdgeModel, monkeypatch: pytest.Monke
     stop_after(10, model)
     recorded = Path("out.csv.partial").read_bytes().count(b"\n") - 1
     load, loaded = folder.images.load, []
-    monkeypatch.setattr(folder.images, "load", lambda path, *size: (loaded.append(path), load(path, *size))[1])
+    monkeypatch.setattr(folder.images, "load", lambda path, **options: (loaded.append(path), load(path, **options))[1])
     classify(model, resume=True)
     assert len(loaded) == 20 - recorded == 10
 
@@ -146,11 +150,13 @@ def test_a_run_is_not_resumed_as_another(model: EdgeModel, options: dict[str, An
 def test_a_run_is_not_resumed_with_another_model_or_other_photos(
     model: EdgeModel, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path = foreign(model.path, Path("foreign.tflite").absolute())
+    model = EdgeModel(path)
     stop_after(5, model)
     for other, reason in (
         (EdgeModel(run / "cnn-float32.tflite"), "another model"),
-        (EdgeModel(model.path, labels="abcdefghij"), "another choice of labels"),
-        (EdgeModel(model.path, pixel_range=(0, 1)), "another pixel range"),
+        (EdgeModel(path, labels="abcdefghij"), "another choice of labels"),
+        (EdgeModel(path, pixel_range=(0, 1)), "another pixel range"),
     ):
         with pytest.raises(UsageError, match=reason):
             classify(other, resume=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cifar_edge.metrics import evaluate
+from cifar_edge.metrics import calibration_error, evaluate
 
 
 def test_figures_by_hand() -> None:
@@ -18,3 +18,17 @@ def test_figures_by_hand() -> None:
 
 def test_certainty_of_the_wrong_class_has_a_finite_loss() -> None:
     assert np.isclose(evaluate(np.array([[1.0, 0.0]]), np.array([1])).loss, -np.log(1e-7))
+
+
+def test_calibration_error_by_hand() -> None:
+    # Bins of a fifth: (0.4, 0.6] says 0.55 and is right half of the time, (0.8, 1.0] says 0.95 and is right.
+    confidences, correct = np.array([0.5, 0.6, 0.9, 1.0]), np.array([True, False, True, True])
+    assert np.isclose(calibration_error(confidences, correct, bins=5), (2 * 0.05 + 2 * 0.05) / 4)
+    assert evaluate(np.array([[0.25, 0.75]] * 4), np.array([1, 1, 1, 0])).ece == 0
+    assert np.isclose(evaluate(np.array([[0.0, 1.0]] * 4), np.array([1, 1, 0, 0])).ece, 0.5)
+
+
+def test_calibrated_predictions_have_no_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.1, 1, 100_000)
+    assert calibration_error(confidences, rng.uniform(size=100_000) < confidences) < 0.01

@@ -46,6 +46,19 @@ def test_a_model_without_a_card_and_of_another_size_works(foreign: keras.Model, 
         assert probabilities.argmax(axis=1).tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_logits_of_a_model_without_a_card_become_probabilities(name: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(image))
+    network, images = keras.Model(image, logits), np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    (tmp_path / "logits.tflite").write_bytes(convert(network, name, images))
+    model = EdgeModel(tmp_path / "logits.tflite")
+    assert "logits for scores" in model.remark
+    assert np.allclose(model.predict(images), keras.ops.softmax(network(images.astype(np.float32))), atol=0.1)
+    assert np.allclose(model.predict(images).sum(axis=1), 1)
+
+
 def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> None:
     model = EdgeModel(run / "cnn-int8.tflite", threads=2)
     images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
@@ -80,11 +93,14 @@ def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:
         EdgeModel(tmp_path / "vector.tflite")
 
 
-def test_the_newest_export_is_found(run: Path, tmp_path: Path) -> None:
+def test_the_newest_export_is_found_as_int8_if_it_is_one(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no exported model in there"):
         newest_export(tmp_path)
     assert newest_export(run.parent) == run / "cnn-int8.tflite"
     shutil.copytree(run, tmp_path / "later")
     (tmp_path / "later" / "cnn-float32.tflite").touch()
     (tmp_path / "later" / ".cnn-int8.partial.tflite").touch()  # an export that was killed
-    assert newest_export(tmp_path) == tmp_path / "later" / "cnn-float32.tflite"
+    assert newest_export(tmp_path) == tmp_path / "later" / "cnn-int8.tflite"
+    (tmp_path / "last").mkdir()
+    shutil.copyfile(run / "cnn-float32.tflite", tmp_path / "last" / "cnn-float32.tflite")
+    assert newest_export(tmp_path) == tmp_path / "last" / "cnn-float32.tflite"

@@ -44,8 +44,8 @@ def tree() -> set[str]:
 
 def test_the_wheel_holds_every_module_and_only_what_a_pi_needs(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    data = {"cifar_edge/py.typed", "cifar_edge/data/sample/README.md", "cifar_edge/data/sample/test.webp"}
-    assert names == tree() | data
+    data = {"py.typed", "report.html", "data/sample/README.md", "data/sample/test.webp"}
+    assert names == tree() | {f"cifar_edge/{name}" for name in data}
     assert wheel.stat().st_size < 2_500_000
 
 
@@ -60,9 +60,17 @@ def test_a_photo_is_classified_with_the_base_install(command: Path, run: Path, t
 
 
 def test_bench_and_evaluate_run_with_the_base_install(command: Path, run: Path, tmp_path: Path) -> None:
-    for name in ("bench", "evaluate"):
-        arguments = [name, run / "cnn-int8.tflite", "--data", "sample"]
-        subprocess.run([command, *arguments], cwd=tmp_path, check=True, capture_output=True)
+    model = run / "cnn-int8.tflite"
+    subprocess.run([command, "evaluate", model, "--data", "sample"], cwd=tmp_path, check=True, capture_output=True)
+    options = ["--threads", "2", "--runtime", "--profile", "--output", "bench.json"]
+    arguments = ["bench", model, "--data", "sample", *options]
+    result = subprocess.run([command, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "MAX_POOL_2D" in result.stdout
+    assert "TensorFlow: not measured, for want of tensorflow and keras" in result.stderr
+    assert (tmp_path / "bench.json").exists()
+    refused = subprocess.run([command, *arguments, "--plot", "pictures"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: this needs matplotlib: install the extra `bench`")
 
 
 @pytest.mark.parametrize("arguments", [["train", "--data", "sample"], ["export", "model.keras"]])

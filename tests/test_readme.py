@@ -14,7 +14,7 @@ from .conftest import PHOTOS, ROOT
 
 README = (ROOT / "README.md").read_text()
 
-COPY = "scp cifar_edge-*.whl runs/*/cnn-int8.tflite pi:"
+COPY = "scp cifar_edge-*.whl runs/*/nano-int8.tflite pi:"
 ELSEWHERE = {
     "make demo": ".ci/run",
     "make test": ".ci/run",
@@ -46,7 +46,7 @@ def test_every_command_works(tmp_path: Path, full: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     for line in commands():
         if line == COPY:
-            (exported,) = Path("runs").glob("*/cnn-int8.tflite")
+            (exported,) = Path("runs").glob("*/nano-int8.tflite")
             shutil.copy(exported, tmp_path)
         elif line not in ELSEWHERE:
             command = line.removeprefix("edge/bin/")
@@ -63,7 +63,7 @@ def test_every_command_of_the_tool_is_shown() -> None:
 
 def test_the_python_example_works(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = blocks("python")
-    shutil.copy(run / "cnn-int8.tflite", tmp_path)
+    shutil.copy(run / "cnn-int8.tflite", tmp_path / "nano-int8.tflite")
     shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "cat.jpg")
     shutil.copytree(PHOTOS, tmp_path / "photos")
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError, first_line
 from cifar_edge.training.networks import INPUT_SHAPE
 
+AT_ONCE = 500 * 32 * 32  # pixels; a network of large photos would fill the memory
 SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
 
 
@@ -25,6 +27,8 @@ def load_network(path: Path) -> Any:
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
+    if path.suffix == ".tflite":
+        raise UsageError(f"{path}: is exported already; give a run, a .keras or an .h5 file")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
         shapes = (model.input_shape, model.output_shape)
@@ -38,7 +42,7 @@ def load_network(path: Path) -> Any:
         case _:
             raise ModelError(
                 f"{path}: maps {shapes[0]} to {shapes[1]}, but an image classifier maps (None, height, width, 3) "
-                "to (None, classes)"
+                "to (None, classes); give its input a fixed size, its output a number for each class, and save it again"
             )
 
 
@@ -67,4 +71,5 @@ def load_checkpoint(path: Path) -> Any:
 
 def predict(model: Any, images: NDArray[np.uint8 | np.float32]) -> NDArray[np.float32]:
     """Return the probabilities, float32 (N, classes), that a Keras model gives images (N, H, W, 3)."""
-    return np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)
+    batch_size = max(1, AT_ONCE // math.prod(images.shape[1:3]))
+    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), np.float32)

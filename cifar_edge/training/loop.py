@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
-from cifar_edge.files import atomic
+from cifar_edge.files import atomic, only_process
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.training import augment, plots
 from cifar_edge.training.inference import load_checkpoint, load_model, predict
@@ -77,7 +74,7 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
 
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
-        with _only_process(run):
+        with only_process(run.checkpoint):
             _fit(run, *hold_out(data.train), progress)
             return _finish(run, data.test)
     except KeyboardInterrupt:
@@ -87,44 +84,18 @@ def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
         ) from None
 
 
-@contextlib.contextmanager
-def _only_process(run: Run) -> Iterator[None]:
-    """Hold the run's lock, which ends with the process; raise `UsageError` if another one has it."""
-    folder = os.open(run.checkpoint, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"{run.folder}: another process is training it; wait, or start a new run") from None
-    else:
-        yield
-    finally:
-        os.close(folder)
-
-
 def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     """Run the epochs that are missing, and save after each."""
     recipe = run.recipe
     steps = -(-len(learn.labels) // recipe.batch_size)
     done = run.last_checkpoint()
     history = run.read_history(done)
-    model = load_checkpoint(run.checkpoint_of(done)) if done else _new_model(recipe, steps)
+    model = load_checkpoint(run.checkpoint_of(done)) if done else new_model(recipe, steps)
     for epoch in range(done, recipe.epochs):
         started = time.monotonic()
-        # One generator per epoch: where a run was interrupted makes no difference to what comes after.
-        rng = np.random.default_rng([recipe.seed, epoch])
-        _seed_dropout(model, rng)
-        order = rng.permutation(len(learn.labels))
-        logs = model.fit(
-            augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng),
-            _one_hot(learn.labels[order]),
-            batch_size=recipe.batch_size,
-            shuffle=False,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            validation_data=(select.images, _one_hot(select.labels)),
-            verbose=0,
-            callbacks=[_Report(progress, epoch * steps, recipe.epochs * steps)],
-        ).history
+        report = _Report(progress, epoch * steps, recipe.epochs * steps)
+        validation = (select.images, _one_hot(select.labels))
+        logs = fit_epoch(model, recipe, learn, epoch, validation_data=validation, callbacks=[report])
         history.append(
             Epoch(
                 epoch + 1,
@@ -139,6 +110,36 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
         for other in range(1, epoch + 1):
             if other != best_epoch(history).epoch:
                 run.checkpoint_of(other).unlink(missing_ok=True)
+
+
+def fit_epoch(model: Any, recipe: Recipe, learn: Split, epoch: int, **options: Any) -> dict[str, list[float]]:
+    """Train a model for one epoch, counted from zero; what it sees depends on the recipe and on the epoch alone.
+
+    Args:
+        model: from `new_model`, as it is after `epoch` epochs.
+        recipe: its recipe.
+        learn: the images to learn from.
+        epoch: which one.
+        options: for Keras' `fit`.
+
+    Returns:
+        Keras' history.
+    """
+    # One generator per epoch: where a run was interrupted makes no difference to what comes after.
+    rng = np.random.default_rng([recipe.seed, epoch])
+    _seed_dropout(model, rng)
+    order = rng.permutation(len(learn.labels))
+    history: dict[str, list[float]] = model.fit(
+        augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng),
+        _one_hot(learn.labels[order]),
+        batch_size=recipe.batch_size,
+        shuffle=False,
+        initial_epoch=epoch,
+        epochs=epoch + 1,
+        verbose=0,
+        **options,
+    ).history
+    return history
 
 
 def _finish(run: Run, test: Split) -> Evaluation:
@@ -166,7 +167,8 @@ def _finish(run: Run, test: Split) -> Evaluation:
     return result
 
 
-def _new_model(recipe: Recipe, steps_per_epoch: int) -> Any:
+def new_model(recipe: Recipe, steps_per_epoch: int) -> Any:
+    """Return the recipe's network, ready for its first epoch."""
     keras.utils.set_random_seed(recipe.seed)
     model = NETWORKS[recipe.model]()
     model.compile(

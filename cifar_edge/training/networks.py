@@ -60,12 +60,31 @@ def resnet8(classes: int = 10) -> keras.Model:
     x = layers.Rescaling(1 / 255)(pixels)
     x = layers.ReLU()(_convolution(x, 16, 3))
     for filters, strides in ((16, 1), (32, 2), (64, 2)):
-        branch = layers.ReLU()(_convolution(x, filters, 3, strides))
-        branch = _convolution(branch, filters, 3)
-        shortcut = x if strides == 1 else _convolution(x, filters, 1, strides)
-        x = layers.ReLU()(layers.Add()([shortcut, branch]))
+        x = _residual_block(x, filters, strides)
     x = layers.GlobalAveragePooling2D()(x)
     return _classifier("resnet8", pixels, x, classes)
+
+
+def nano(classes: int = 10) -> keras.Model:
+    """Residual network that learns fast and runs fast: 310 K parameters, 12.3 M MACs.
+
+    Three residual blocks of 32, 64 and 128 filters; as `ann` otherwise. The first convolution halves the
+    image, because filters are worth more than pixels: int8 runs in the time of `resnet8`.
+    """
+    pixels = keras.Input(INPUT_SHAPE, name="pixels")
+    x = layers.Rescaling(1 / 255)(pixels)
+    x = layers.ReLU()(_convolution(x, 32, 3, strides=2))
+    for filters, strides in ((32, 1), (64, 2), (128, 2)):
+        x = _residual_block(x, filters, strides)
+    x = layers.GlobalAveragePooling2D()(x)
+    return _classifier("nano", pixels, x, classes)
+
+
+def _residual_block(x: Any, filters: int, strides: int) -> Any:
+    branch = layers.ReLU()(_convolution(x, filters, 3, strides))
+    branch = _convolution(branch, filters, 3)
+    shortcut = x if strides == 1 else _convolution(x, filters, 1, strides)
+    return layers.ReLU()(layers.Add()([shortcut, branch]))
 
 
 def _convolution(x: Any, filters: int, size: int, strides: int = 1) -> Any:
@@ -79,4 +98,4 @@ def _classifier(name: str, pixels: Any, features: Any, classes: int) -> keras.Mo
     return keras.Model(pixels, probabilities, name=name)
 
 
-NETWORKS: dict[str, Callable[[], keras.Model]] = {"ann": ann, "cnn": cnn, "resnet8": resnet8}
+NETWORKS: dict[str, Callable[[], keras.Model]] = {network.__name__: network for network in (ann, cnn, resnet8, nano)}

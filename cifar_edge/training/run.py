@@ -61,6 +61,13 @@ class Run:
         """Number of the last epoch whose state was saved; zero before the first."""
         return max((int(path.stem[-4:]) for path in self.checkpoint.glob("epoch-*.keras")), default=0)
 
+    def exists(self) -> bool:
+        """Tell whether the folder holds a run of cifar-edge."""
+        try:
+            return bool(self.record)
+        except UsageError:
+            return False
+
     @property
     def record(self) -> dict[str, Any]:
         """Content of `run.json`."""
@@ -95,7 +102,7 @@ class Run:
     @property
     def data_source(self) -> str | None:
         """What to give `load_cifar10` for the data of this run, if that is still there; else None."""
-        if not (self.folder / "run.json").exists():
+        if not self.exists():
             return None
         source: str = self.record["data"]["source"]
         return source if source == SAMPLE or Path(source).exists() else None

@@ -36,5 +36,5 @@ def test_wrong_options_are_named(changes: dict[str, float | str], message: str) 
 
 
 def test_unknown_network_is_named() -> None:
-    with pytest.raises(UsageError, match="unknown model 'vgg': choose one of ann, cnn, resnet8"):
+    with pytest.raises(UsageError, match="unknown model 'vgg': choose one of ann, cnn, resnet8, nano"):
         recipe_for("vgg")

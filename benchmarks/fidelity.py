@@ -1,0 +1,57 @@
+"""Are these the corruptions of CIFAR-10-C? `python -m cifar_edge.benchmarks.fidelity pretrainedResnet_quant.tflite`.
+
+Prints, for each family, top-1 of that model on corrupted test images, beside its top-1 on the published
+arrays. The model is ResNet8, int8, of MLPerf Tiny v1.4 (`benchmark/training/image_classification/trained_models`
+in github.com/mlcommons/tiny). The table stands in `README.md`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
+from cifar_edge.benchmarks.robustness import measure
+from cifar_edge.data import load_split
+from cifar_edge.model import EdgeModel
+
+PUBLISHED = {
+    "gaussian_noise": 28.2,
+    "shot_noise": 38.7,
+    "impulse_noise": 41.3,
+    "defocus_blur": 82.2,
+    "glass_blur": 37.6,
+    "motion_blur": 76.0,
+    "zoom_blur": 79.1,
+    "snow": 64.8,
+    "frost": 61.6,
+    "fog": 79.2,
+    "brightness": 85.3,
+    "contrast": 66.1,
+    "elastic_transform": 81.4,
+    "pixelate": 66.3,
+    "jpeg_compression": 72.9,
+}
+"""Top-1 of this model on the published arrays, mean over severities, in percent."""
+
+
+def main(path: str) -> None:
+    """Print the table for the model that `PUBLISHED` is of."""
+    (result,) = measure([EdgeModel(path)], load_split("test"))
+    print(
+        "| corruption |", " | ".join(f"severity {number}" for number in SEVERITIES), "| mean | published | difference |"
+    )
+    print("|---" + "|---:" * (len(SEVERITIES) + 3) + "|")
+    for family, accuracy in zip(FAMILIES, 100 * result.corrupted_accuracy, strict=True):
+        mean, published = accuracy.mean(), PUBLISHED[family]
+        cells = [*(f"{share:.1f}" for share in accuracy), f"{mean:.1f}", f"{published}", f"{mean - published:+z.1f}"]
+        print("|", " | ".join([family.replace("_", " "), *cells]), "|")
+    published = float(np.mean(list(PUBLISHED.values())))
+    mean = 100 * result.mean_corrupted_accuracy
+    print(f"| mean |{' |' * len(SEVERITIES)} {mean:.1f} | {published:.1f} | {mean - published:+z.1f} |")
+    print(f"\nclean {result.accuracy:.2%}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

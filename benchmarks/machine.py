@@ -1,0 +1,149 @@
+"""What computer this is, and in what state: what a latency means nothing without."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+HOT = 80.0  # degrees Celsius at which a Raspberry Pi begins to slow down
+
+# `vcgencmd get_throttled`, as Raspberry Pi documents its bits; those of the past stand 16 higher.
+THROTTLING = {0: "its supply voltage is low", 1: "its clock is capped", 2: "it is throttled", 3: "it is hot"}
+SINCE_BOOT = 16
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A computer; what it does not tell is None.
+
+    Attributes:
+        cpu: model of the processor, with the board's where there is one.
+        processors: that this process may use.
+        memory: in bytes.
+        governor: which chooses the clock.
+        max_clock: in MHz.
+        system: kernel and architecture.
+        python: version.
+        versions: of the packages that matter here and are installed.
+    """
+
+    cpu: str
+    processors: int
+    memory: int | None
+    governor: str | None
+    max_clock: float | None
+    system: str
+    python: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class State:
+    """How a computer does at one moment; what it does not tell is None.
+
+    Attributes:
+        clock: of the first processor, in MHz.
+        temperature: of the hottest sensor, in degrees Celsius.
+        throttled: what slows it down now, in words.
+        throttled_before: what has slowed it down since it was switched on.
+    """
+
+    clock: float | None
+    temperature: float | None
+    throttled: tuple[str, ...]
+    throttled_before: tuple[str, ...]
+
+
+def this_machine(root: Path = Path("/")) -> Machine:
+    """Describe this computer; `root` is where its /proc and /sys are."""
+    board = _read(root / "proc/device-tree/model").strip("\0")
+    model = _field(root / "proc/cpuinfo", "model name") or platform.processor() or platform.machine()
+    memory = _field(root / "proc/meminfo", "MemTotal")
+    max_clock = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq")
+    return Machine(
+        cpu=f"{board} ({model})" if board else model,
+        processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory=1024 * int(memory.split()[0]) if memory else None,
+        governor=_read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        max_clock=int(max_clock) / 1000 if max_clock else None,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        versions=_versions(
+            "cifar-edge", "ai-edge-litert", "tflite-runtime", "numpy", "pillow", "tensorflow", "onnxruntime"
+        ),
+    )
+
+
+def state(root: Path = Path("/")) -> State:
+    """Read this computer's clock, temperature and, on a Raspberry Pi, whether it is throttled."""
+    clock = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    megahertz = _field(root / "proc/cpuinfo", "cpu MHz")
+    temperatures = [_read(sensor) for sensor in (root / "sys/class/thermal").glob("thermal_zone*/temp")]
+    bits = _throttled(root)
+    return State(
+        clock=int(clock) / 1000 if clock else float(megahertz) if megahertz else None,
+        temperature=max((int(text) / 1000 for text in temperatures if text), default=None),
+        throttled=tuple(words for bit, words in THROTTLING.items() if bits >> bit & 1),
+        throttled_before=tuple(words for bit, words in THROTTLING.items() if bits >> bit + SINCE_BOOT & 1),
+    )
+
+
+def warnings(machine: Machine, before: State, after: State) -> list[str]:
+    """Say what makes latencies measured between two states doubtful."""
+    found = []
+    slowed = sorted({*before.throttled, *after.throttled, *(set(after.throttled_before) - {*before.throttled_before})})
+    if slowed:
+        found.append(f"this computer is being slowed down ({', '.join(slowed)}): cool it, or give it a better supply")
+    elif before.throttled_before:
+        found.append(
+            f"this computer has been slowed down since it was started ({', '.join(before.throttled_before)}), "
+            "though not while this was measured"
+        )
+    elif after.temperature is not None and after.temperature >= HOT:
+        found.append(f"{after.temperature:.0f} °C: hot enough for a Raspberry Pi to slow down; cool it")
+    if machine.governor not in (None, "performance"):
+        found.append(f"the governor `{machine.governor}` changes the clock as it likes; `performance` does not")
+    return found
+
+
+def _throttled(root: Path) -> int:
+    """Bits of `get_throttled`; 0 where there is no such thing."""
+    text = _read(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    if not text and (command := shutil.which("vcgencmd")):
+        result = subprocess.run([command, "get_throttled"], capture_output=True, text=True)  # noqa: S603 - no input
+        text = result.stdout.strip().partition("=")[2]
+    try:
+        return int(text or "0", 16)
+    except ValueError:
+        return 0
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _field(path: Path, name: str) -> str:
+    """Return what stands after "name:" in a file of such lines, the first time; "" if it does not."""
+    for line in _read(path).splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError):
+        return ""

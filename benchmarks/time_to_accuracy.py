@@ -1,0 +1,123 @@
+"""How fast is learning? `python -m cifar_edge.benchmarks.time_to_accuracy` trains for 25 minutes and prints a table.
+
+The plain CNN that this project started from, with Adam at a constant learning rate and no augmentation, takes
+turns, an epoch each, with the default recipe, and when that is done with the same of as many epochs as
+`BUDGET` allows: a computer that slows down slows down both. The clock of each runs while it trains, not while
+the test images are classified.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+
+from cifar_edge.data import Split, hold_out, load_cifar10
+from cifar_edge.metrics import evaluate
+from cifar_edge.training.inference import predict
+from cifar_edge.training.loop import fit_epoch, new_model
+from cifar_edge.training.recipe import DEFAULT, Recipe, recipe_for
+
+BUDGET = 600.0  # seconds
+GOALS = (0.75, 0.80)
+
+PLAIN = recipe_for(
+    "cnn", learning_rate=1e-3, schedule="constant", augment="none", epochs=1_000
+)  # until the budget ends
+
+
+@dataclass
+class Training:
+    """A training under the clock.
+
+    Attributes:
+        name: what it is called.
+        recipe: what it trains.
+        seconds: its own time after each epoch.
+        accuracy: top-1 on the test images after each epoch, 0-1.
+        in_steps: seconds inside of the network's steps.
+    """
+
+    name: str
+    recipe: Recipe
+    seconds: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    in_steps: float = 0.0
+
+    def epochs(self, learn: Split, test: Split) -> Iterator[None]:
+        """Train, and yield after each epoch, until the recipe or the budget ends."""
+        model = new_model(self.recipe, -(-len(learn.labels) // self.recipe.batch_size))
+        clock = _StepClock()
+        used = 0.0
+        for epoch in range(self.recipe.epochs):
+            started = time.perf_counter()
+            fit_epoch(model, self.recipe, learn, epoch, callbacks=[clock])
+            used += time.perf_counter() - started
+            self.seconds.append(used)
+            self.in_steps = clock.seconds
+            self.accuracy.append(evaluate(predict(model, test.images), test.labels).accuracy)
+            yield
+            if used > BUDGET:
+                return
+
+    def seconds_to(self, goal: float) -> float | None:
+        """Return when the test accuracy was first as good as `goal`; None if never."""
+        return next((second for second, got in zip(self.seconds, self.accuracy, strict=True) if got >= goal), None)
+
+
+class _StepClock(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no type information
+    """Adds up the time between the begin and the end of steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = self.begun = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Start the clock."""
+        self.begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop it."""
+        self.seconds += time.perf_counter() - self.begun
+
+
+def measure(learn: Split, test: Split) -> list[Training]:
+    """Train all; see the module."""
+    plain, default = Training("plain CNN", PLAIN), Training("default", recipe_for(DEFAULT))
+    turns_of_plain = plain.epochs(learn, test)
+    for _ in default.epochs(learn, test):
+        next(turns_of_plain, None)
+    epochs = int(BUDGET / default.seconds[-1] * default.recipe.epochs)
+    longer = Training(f"default, {epochs} epochs", replace(default.recipe, epochs=epochs))
+    for _ in longer.epochs(learn, test):
+        next(turns_of_plain, None)
+    for _ in turns_of_plain:
+        pass
+    return [plain, default, longer]
+
+
+def main() -> None:
+    """Print the table, as Markdown."""
+    data = load_cifar10()
+    columns = ("recipe", *(f"seconds to {goal:.0%}" for goal in GOALS), "epochs", "seconds", "top-1 then", "in steps")
+    print("|", " | ".join(columns), "|")
+    print("|" + "---|" * len(columns))
+    for training in measure(hold_out(data.train)[0], data.test):
+        used = training.seconds[-1]
+        reached = [training.seconds_to(goal) for goal in GOALS]
+        cells = [
+            training.name,
+            *("never" if seconds is None else f"{seconds:.0f}" for seconds in reached),
+            str(len(training.seconds)),
+            f"{used:.0f}",
+            f"{training.accuracy[-1]:.2%}",
+            f"{training.in_steps / used:.0%}",
+        ]
+        print("|", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    main()
