@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -193,11 +194,11 @@ def _with_keras(folder: Path, keras_file: Path, model: EdgeModel) -> Callable[[]
     return classify
 
 
-def make_large(folder: Path, count: int = 48) -> None:
+def make_large(folder: Path, grain: float, count: int = 48) -> None:
     """Write JPEGs of 12 megapixels: parts of the real photos in `tests/photos`, with a camera's grain."""
     photos = sorted(PHOTOS.glob("*/*.jpg"))
     for number, scene in enumerate(itertools.islice(crops(photos, -(-count // len(photos))), count)):
-        (folder / f"{number:03}.jpg").write_bytes(camera_jpeg(scene, (4032, 3024), number))
+        (folder / f"{number:03}.jpg").write_bytes(camera_jpeg(scene, (4032, 3024), number, grain))
 
 
 def make_small(folder: Path, count: int = 10_000) -> None:
@@ -257,11 +258,17 @@ def main(path: str) -> None:
     model = EdgeModel(path)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        for kind, make in {"48 JPEGs of 4032x3024": make_large, "10,000 PNGs of 32x32": make_small}.items():
-            folder = place / make.__name__
+        kinds: dict[str, Callable[[Path], None]] = {
+            "48 JPEGs of 4032x3024": partial(make_large, grain=3),
+            "48 grainy ones": partial(make_large, grain=6),
+            "10,000 PNGs of 32x32": make_small,
+        }
+        for kind, make in kinds.items():
+            folder = place / kind
             folder.mkdir()
             make(folder)
-            _print_throughput(kind, measure(folder, model), profile(folder, model))
+            size = statistics.mean(file.stat().st_size for file in folder.iterdir())
+            _print_throughput(f"{kind}, {size / 1e6:.3g} MB each", measure(folder, model), profile(folder, model))
         print("| files | first row | peak memory |\n|---|---|---|")
         for files, each in ((2_000, 1_000), (200_000, 1_000), (200_000, 200_000)):
             make_tree(place / f"{files}-{each}", files, each)
