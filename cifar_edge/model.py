@@ -90,6 +90,7 @@ class EdgeModel:
         self.labels = card.labels if card else tuple(map(str, range(classes)) if labels is None else labels)
         self.pixel_range = card.pixel_range if card else pixel_range or natural
         self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
+        self._takes_bytes = self.dtype == np.uint8 and np.array_equal(self._encoding, np.arange(256))
         self._logits = False
         if card is None:
             noise = np.random.default_rng(0).integers(0, 256, (4, self.height, self.width, 3), np.uint8)
@@ -132,7 +133,7 @@ class EdgeModel:
             )
         probabilities = np.empty((len(images), len(self.labels)), np.float32)
         for image, row in zip(images, probabilities, strict=True):
-            self._interpreter.set_tensor(self._input, self._encoding[image][None])
+            self._interpreter.set_tensor(self._input, (image if self._takes_bytes else self._encoding[image])[None])
             self._interpreter.invoke()
             row[:] = self._interpreter.get_tensor(self._output)[0]
         scale, zero_point = self.output_quantization
