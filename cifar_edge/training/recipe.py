@@ -58,7 +58,7 @@ RECIPES = {
         Recipe("ann", learning_rate=5e-4),
         Recipe("cnn", augment="standard"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
-        Recipe("nano", "sgd", 0.3, weight_decay=2e-3, epochs=10, batch_size=256, augment="standard"),
+        Recipe("nano", "sgd", 0.15, weight_decay=4e-3, epochs=10, batch_size=256, augment="standard"),
     )
 }
 
