@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
     from cifar_edge.results import Row
     from cifar_edge.summary import Summary
 
-WIDE = 200  # columns of a table in a pipe, where nobody folds lines
+WIDE = 10_000  # columns of a table in a pipe, where nobody folds lines
 
 MATRIX = 20  # classes of a confusion matrix that fits on a screen
 
