@@ -27,7 +27,7 @@ demo: .venv/installed-train
 # The README's numbers, on all of CIFAR-10: two hours of training; interrupted, it goes on where it stopped.
 # PEERS may name other people's models, to be compared in the same run.
 BENCH := build/bench
-RUNS := $(addprefix $(BENCH)/,ann cnn-no-augment cnn cnn-50-epochs resnet8)
+RUNS := $(addprefix $(BENCH)/,ann cnn-no-augment cnn cnn-50-epochs resnet8 nano)
 $(BENCH)/cnn-no-augment/model.keras: OPTIONS := --model cnn --augment none
 $(BENCH)/cnn-50-epochs/model.keras: OPTIONS := --model cnn --epochs 50
 
