@@ -238,7 +238,8 @@ def export(
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
     files = export_files(network, arrays, wanted, chosen, max_drop, licence)
     print_exports(files)
-    say(f"next: cifar-edge classify PHOTOS --model {files[-1].path}")
+    fastest = min(files, key=lambda file: file.latency.median)
+    say(f"next: cifar-edge classify PHOTOS --model {fastest.path}")
 
 
 @app.command()
