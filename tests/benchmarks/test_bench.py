@@ -79,7 +79,7 @@ def test_tables_show_every_model(record: Record) -> None:
 def test_pictures_are_drawn(record: Record, tiny: Cifar10, tmp_path: Path) -> None:
     from cifar_edge.benchmarks.plots import draw
 
-    paths = draw(record, tiny.test.images, tmp_path / "pictures")
+    paths = draw(record, tiny.test, tmp_path / "pictures")
     assert sorted(path.stem for path in paths) == [
         "accuracy-latency",
         "confusion",
@@ -93,6 +93,8 @@ def test_pictures_are_drawn(record: Record, tiny: Cifar10, tmp_path: Path) -> No
 
 def test_models_are_told_apart(tmp_path: Path) -> None:
     assert model_names([tmp_path / "a" / "m.tflite", tmp_path / "b" / "m.tflite"]) == ["a/m", "b/m"]
+    same = [tmp_path / folder / "a" / "m.tflite" for folder in ("x", "y")]
+    assert model_names([*same, tmp_path / "x" / "a" / "n.tflite"]) == ["x/a/m", "y/a/m", "a/n"]
     with pytest.raises(UsageError, match="a model called a/m is there already"):
         model_names([tmp_path / "a" / "m.tflite"] * 2)
 
