@@ -130,7 +130,7 @@ def check(changes: list[Change], factor: float = REGRESSION) -> None:
         first = worse[0]
         counted = "1 figure is" if len(worse) == 1 else f"{len(worse)} figures are"
         raise RegressionError(
-            f"{counted} more than {factor:g} times what it was, most of all "
+            f"{counted} more than {factor:g} times as much as before, most of all "
             f"{first.model}, {first.figure}: {first.old:.4g}, now {first.new:.4g}"
         )
 
