@@ -85,8 +85,7 @@ class Outputs:
 
             if self.pictures.exists() and not self.pictures.is_dir():
                 raise UsageError(f"{self.pictures}: not a folder; name one for the pictures")
-            self.pictures.mkdir(parents=True, exist_ok=True)
-            check_writable(self.pictures)
+            check_writable(next(place for place in (self.pictures, *self.pictures.parents) if place.exists()))
 
     def write(self, record: Record, test: Split) -> list[Path]:
         """Write a record, and pictures of it with some of the test images; return the pictures' files."""
