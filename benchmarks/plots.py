@@ -124,7 +124,7 @@ def _front(axes: Any, models: Sequence[ModelRecord], latency: Sequence[float], a
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
-    axes.margins(x=0.15, y=0.2)  # markers and their numbers stay inside
+    axes.margins(x=0.15, y=0.25)  # markers and their numbers stay inside
     axes.grid(alpha=0.3, which="both")
 
 
@@ -171,7 +171,7 @@ def _corruptions(record: Record, models: Sequence[ModelRecord]) -> Figure:
     )
     figure = Figure(figsize=(13, 2.2 + 0.45 * len(models)), layout="constrained")
     axes = figure.subplots()
-    _heat(axes, table, "{:.1f}")
+    _heat(axes, table, "{:.1f}", white=10 * np.floor(table.min() / 10))
     axes.axvline(1.5, color="white", linewidth=4)
     axes.set_xticks(
         range(table.shape[1]),
@@ -207,9 +207,9 @@ def _confusion(models: Sequence[ModelRecord]) -> Figure:
     return figure
 
 
-def _heat(axes: Any, percent: NDArray[np.float64], text: str) -> None:
-    """Draw percentages in grey, more is darker, with their numbers."""
-    picture = axes.imshow(percent, cmap="Greys", vmin=0, vmax=100, aspect="auto")
+def _heat(axes: Any, percent: NDArray[np.float64], text: str, white: float = 0) -> None:
+    """Draw percentages in grey, from white to black at 100, with their numbers."""
+    picture = axes.imshow(percent, cmap="Greys", vmin=white, vmax=100, aspect="auto")
     for (row, column), value in np.ndenumerate(percent):
         colour = "white" if picture.to_rgba(value)[0] < DARK else "black"  # a grey: its red is its luminance
         axes.text(column, row, text.format(value), ha="center", va="center", color=colour, fontsize=8)
