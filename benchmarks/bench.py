@@ -6,7 +6,6 @@ write_json(record, Path("bench.json"))
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,22 +13,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from cifar_edge.benchmarks import footprint, robustness, throughput
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.machine import state, this_machine, warnings
 from cifar_edge.benchmarks.profile import profile
-from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing
+from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
 from cifar_edge.benchmarks.robustness import Robustness
 from cifar_edge.benchmarks.runtimes import LITERT, RUNTIMES, Runtime
 from cifar_edge.benchmarks.timings import Timings, time_networks
 from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, UsageError
 from cifar_edge.evaluation import predict_cifar10, tells_cifar10
+from cifar_edge.files import check_writable
+from cifar_edge.folder import find
 from cifar_edge.graph import Operation, operations, parameters
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.model import EdgeModel
+
+UNSTEADY = 0.1  # spread, as a share of the median, from which on a latency says little
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
@@ -60,6 +62,42 @@ class Options:
     folder: Path | None = None
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Files that a record is written to.
+
+    Attributes:
+        json: the `bench.json`.
+        pictures: a folder of PNG files; made if it is not there. Needs matplotlib (extra `bench`).
+    """
+
+    json: Path | None = None
+    pictures: Path | None = None
+
+    def check(self) -> None:
+        """Raise `UsageError` if they cannot be written, before anything is measured in vain."""
+        if self.json:
+            if self.json.suffix != ".json" or self.json.is_dir() or not self.json.parent.is_dir():
+                raise UsageError(f"{self.json}: the name must end in .json and stand in a folder that exists")
+            check_writable(self.json.parent)
+        if self.pictures:
+            from cifar_edge.benchmarks import plots  # noqa: F401 - whether matplotlib is there
+
+            if self.pictures.exists() and not self.pictures.is_dir():
+                raise UsageError(f"{self.pictures}: not a folder; name one for the pictures")
+            check_writable(next(place for place in (self.pictures, *self.pictures.parents) if place.exists()))
+
+    def write(self, record: Record, test: Split) -> list[Path]:
+        """Write a record, and pictures of it with some of the test images; return the pictures' files."""
+        if self.json:
+            write_json(as_json(record), self.json)
+        if not self.pictures:
+            return []
+        from cifar_edge.benchmarks.plots import draw
+
+        return draw(record, test, self.pictures)
+
+
 def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None) -> Record:
     """Measure models: size, latency, memory, accuracy on clean and on corrupted images.
 
@@ -71,12 +109,13 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
 
     Raises:
         DataError: the published corrupted images are damaged.
-        UsageError: a model is there twice.
+        UsageError: a model is there twice, or the folder has no photos.
         CifarEdgeError: a process that measured was killed.
     """
     date = datetime.now(UTC).isoformat(timespec="seconds")
     paths = [model.path for model in models]
     names = model_names(paths)
+    photos = count_photos(options.folder) if options.folder else 0
     evaluations = [_evaluation(model, test) for model in models]
     robust = _robustness(models, test, options, progress)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,18 +127,30 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
         after = state()
         footprints, not_loaded = _footprints(networks[1], options.threads[0], progress)
     machine = this_machine()
-    records = [
-        _model_record(
-            name,
-            path,
-            functools.partial(_timings, number, networks, timed),
-            footprints=footprints[number],
-            profile=profiles[number],
-            evaluation=evaluations[number],
-            robustness=robust[number],
-            throughput=folders[number],
+    records = []
+    for number, (name, path) in enumerate(zip(names, paths, strict=True)):
+        content = path.read_bytes()
+        graph = operations(content)
+        macs, precision = sum(operation.macs for operation in graph), _precision(graph)
+        records.append(
+            ModelRecord(
+                name=name,
+                size=len(content),
+                parameters=parameters(content),
+                macs=macs,
+                precision=precision,
+                footprints=footprints[number],
+                timings=_timings(number, networks, timed, macs, precision),
+                profile=profiles[number],
+                evaluation=evaluations[number],
+                robustness=robust[number],
+                throughput=folders[number],
+            )
         )
-        for number, (name, path) in enumerate(zip(names, paths, strict=True))
+    peaks = [
+        Peak(precision, *setting, speed)
+        for setting, timings in timed.items()
+        for precision, speed in timings.peaks.items()
     ]
     return Record(
         date=date,
@@ -107,45 +158,58 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
         before=before,
         after=after,
         images=len(test.labels),
-        corruptions=("CIFAR-10-C" if options.cifar10c else "benchmarks/corruptions.py") if options.corruptions else "",
+        corruptions=("CIFAR-10-C" if options.cifar10c else "benchmarks/corruptions.py")
+        if options.corruptions
+        else None,
+        photos=photos,
         baseline=names[options.baseline],
-        peaks=[
-            Peak(precision, *setting, speed)
-            for setting, timings in timed.items()
-            for precision, speed in timings.peaks.items()
-        ],
+        peaks=peaks,
         models=records,
-        notes=[*warnings(machine, before, after), *notes, *_refusals(networks, timed), *not_loaded],
-    )
-
-
-def _model_record(name: str, path: Path, timings: Callable[[int, str], list[Timing]], **measured: Any) -> ModelRecord:
-    """Add what the graph says to what was measured."""
-    content = path.read_bytes()
-    graph = operations(content)
-    macs, precision = sum(operation.macs for operation in graph), _precision(graph)
-    return ModelRecord(
-        name=name,
-        size=len(content),
-        parameters=parameters(content),
-        macs=macs,
-        precision=precision,
-        timings=timings(macs, precision),
-        **measured,
+        notes=[*warnings(machine, before, after), *busy(records), *notes, *_refusals(networks, timed), *not_loaded],
     )
 
 
 def model_names(paths: Sequence[Path]) -> list[str]:
     """Return names that tell models apart and stay the same on another computer: folder and stem.
 
+    Where two have the same, theirs begin with more of the path.
+
     Raises:
-        UsageError: two models have the same.
+        UsageError: a model is there twice.
     """
-    names = [f"{path.resolve().parent.name}/{path.stem}" for path in paths]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            raise UsageError(f"{paths[number]}: a model called {name} is there already; give each of them once")
+    parts = [(*path.resolve().parent.parts, path.stem) for path in paths]
+    names = []
+    for number, own in enumerate(parts):
+        if own in parts[:number]:
+            raise UsageError(f"{paths[number]}: a model called {own[-2]}/{own[-1]} is there already; give each once")
+        depths = range(2, len(own) + 1)
+        depth = next((depth for depth in depths if sum(own[-depth:] == each[-depth:] for each in parts) == 1), len(own))
+        names.append("/".join(own[-depth:]))
     return names
+
+
+def count_photos(folder: Path) -> int:
+    """Count the photos in a folder; raise `UsageError` if there is none."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of photos")
+    photos = sum(path.is_file() for path in find([folder]))
+    if not photos:
+        raise UsageError(f"{folder}: no photos in there that can be read; name a folder of some")
+    return photos
+
+
+def busy(models: Sequence[ModelRecord]) -> list[str]:
+    """Say which latencies tell more of what else the computer did than of a network."""
+    found = []
+    for model in models:
+        for timing in model.timings:
+            setting = f"{model.name} under {timing.runtime} (threads {timing.threads}, batch {timing.batch})"
+            moved = timing.latency.spread / timing.latency.median
+            if moved > UNSTEADY:
+                found.append(f"the computer was busy: the latency of {setting} moved by {moved:.0%}; measure again")
+            if timing.of_peak > 1:
+                found.append(f"the computer was busy: {setting} did {timing.of_peak:.0%} of the peak; measure again")
+    return found
 
 
 Setting = tuple[int, int]
@@ -189,8 +253,8 @@ def _timed(networks: dict[int, list[_Network]], options: Options, progress: Prog
     settings = list(product(options.threads, options.batches))
     timed = {}
     for done, (threads, batch) in enumerate(settings):
-        progress("timing", done, len(settings))
         files = [(network.runtime, network.file) for network in networks[batch]]
+        progress(f"timing {len(files)} networks in turn, threads {threads}, batch {batch}", done, len(settings))
         timed[threads, batch] = time_networks(files, threads, batch, options.baseline)
     return timed
 
@@ -210,7 +274,7 @@ def _footprints(
     found: defaultdict[int, dict[str, Footprint]] = defaultdict(dict)
     notes = []
     for done, network in enumerate(networks):
-        progress("loading", done, len(networks))
+        progress(f"loading {network.file.name} under {network.runtime}", done, len(networks))
         try:
             measured = footprint.measure(network.runtime, network.file, threads)
         except CifarEdgeError as error:
@@ -231,8 +295,9 @@ def _timings(
         for network, latency in zip(networks[batch], timings.latencies, strict=True):
             if latency and number in network.models:
                 speed = 1e6 * batch * macs / latency.median
-                share = speed / timings.peaks[RUNTIMES[network.runtime].precision or precision]
-                found.append(Timing(network.runtime, threads, batch, latency, speed, share))
+                ran = RUNTIMES[network.runtime].precision or precision
+                share = speed / timings.peaks[ran]
+                found.append(Timing(network.runtime, threads, batch, ran, latency, speed, share))
     return found
 
 

@@ -48,7 +48,8 @@ def measure(runtime: str, file: Path, threads: int = 1) -> Footprint:
         CifarEdgeError: it cannot be loaded.
     """
     request = {"runtime": runtime, "file": str(file), "threads": threads}
-    starts, loads, memory = zip(*(in_fresh_process("footprint", request) for _ in range(REPEATS)), strict=True)
+    what = f"the time {runtime} takes to load {file.name}"
+    starts, loads, memory = zip(*(in_fresh_process("footprint", request, what) for _ in range(REPEATS)), strict=True)
     return Footprint(float(np.median(starts)), float(np.median(loads)), max(loads) - min(loads), int(np.median(memory)))
 
 

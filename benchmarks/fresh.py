@@ -10,12 +10,13 @@ from typing import Any
 from cifar_edge.errors import CifarEdgeError
 
 
-def in_fresh_process(module: str, request: dict[str, Any]) -> Any:
+def in_fresh_process(module: str, request: dict[str, Any], what: str) -> Any:
     """Run `cifar_edge.benchmarks.MODULE` as a program.
 
     Args:
         module: a program that reads JSON from stdin and prints JSON on its last line.
         request: what it reads.
+        what: is measured, in words, for an error's message.
 
     Returns:
         What it prints.
@@ -30,7 +31,7 @@ def in_fresh_process(module: str, request: dict[str, Any]) -> Any:
         return json.loads(result.stdout.splitlines()[-1])
     if result.returncode < 0:
         raise CifarEdgeError(
-            f"the process that measured {request} was killed by signal {-result.returncode}; "
+            f"the process that measured {what} was killed by signal {-result.returncode}; "
             "most likely memory ran out: measure fewer models at a time"
         )
-    raise CifarEdgeError(f"measuring {request} failed: {(result.stderr.splitlines() or ['no reason given'])[-1]}")
+    raise CifarEdgeError(f"measuring {what} failed: {(result.stderr.splitlines() or ['no reason given'])[-1]}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES, corrupt
 from cifar_edge.benchmarks.record import ModelRecord, Record
 from cifar_edge.benchmarks.tables import machine_text
-from cifar_edge.data import CLASSES
+from cifar_edge.data import CLASSES, Split
 from cifar_edge.files import atomic
 
 # Okabe and Ito, *Color Universal Design*, 2008; yellow is too pale for lines on white.
@@ -26,16 +26,16 @@ MARKERS = "osD^vPX*<>"
 DASHES = ("-", "--", "-.", ":")
 COLUMNS = 5  # of small multiples
 SHOWN = 2  # images under each corruption
-DARKEST, WHITE = 140, 80  # percent: what black stands for, and from where on numbers are white
+DARK = 0.45  # luminance, 0-1, below which numbers are white
 AREA = 0.8  # of a marker, in square points for each KB
 
 
-def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
+def draw(record: Record, test: Split, folder: Path) -> list[Path]:
     """Draw what a record holds.
 
     Args:
         record: of `bench`.
-        images: uint8, (N, 32, 32, 3); the first ones are shown corrupted.
+        test: CIFAR-10 test images; the first ones of different classes are shown corrupted.
         folder: of the PNG files; made if it is not there.
 
     Returns:
@@ -46,13 +46,17 @@ def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
     told = [model for model in record.models if model.evaluation]
     robust = [model for model in record.models if model.robustness]
     pictures: dict[str, Callable[[], Figure]] = {}
+    latency = latencies(record)
+    if timed := {number: model for number, model in enumerate(record.models) if model.evaluation and number in latency}:
+        pictures["accuracy-latency"] = lambda: _accuracy_latency(
+            record, list(timed.values()), [latency[number] for number in timed]
+        )
     if told:
-        pictures["accuracy-latency"] = lambda: _accuracy_latency(record, told)
         pictures["confusion"] = lambda: _confusion(told)
     if robust:
         pictures["severity"] = lambda: _severity(robust)
-        pictures["corruptions"] = lambda: _corruptions(robust)
-        pictures["samples"] = lambda: _samples(images[:SHOWN])
+        pictures["corruptions"] = lambda: _corruptions(record, robust)
+        pictures["samples"] = lambda: _samples(test.images[different(test.labels)])
     paths = []
     for name, picture in pictures.items():
         path = folder / f"{name}.png"
@@ -62,69 +66,69 @@ def draw(record: Record, images: NDArray[np.uint8], folder: Path) -> list[Path]:
     return paths
 
 
-def _accuracy_latency(record: Record, models: Sequence[ModelRecord]) -> Figure:
+def latencies(record: Record) -> dict[int, float]:
+    """Return the latency, in microseconds, under LiteRT in the first setting, by the number of the models that ran."""
+    threads, batch = first_setting(record)
+    return {
+        number: timing.latency.median
+        for number, model in enumerate(record.models)
+        for timing in model.timings
+        if (timing.runtime, timing.threads, timing.batch) == ("LiteRT", threads, batch)
+    }
+
+
+def first_setting(record: Record) -> tuple[int, int]:
+    """Return threads and batch of what was timed first; peaks are there even if no model ran."""
+    return record.peaks[0].threads, record.peaks[0].batch
+
+
+def _accuracy_latency(record: Record, models: Sequence[ModelRecord], latency: Sequence[float]) -> Figure:
     """Top-1, clean and corrupted, against latency; a marker's area is the file's size."""
     kinds = {"clean images": [100 * model.evaluation.accuracy for model in models if model.evaluation]}
     if all(model.robustness for model in models):
         kinds["corrupted images (mean)"] = [
             100 * model.robustness.mean_corrupted_accuracy for model in models if model.robustness
         ]
-    first = models[0].timings[0]
-    latency = [
-        next(
-            timing.latency.median
-            for timing in model.timings
-            if (timing.runtime, timing.threads, timing.batch) == ("LiteRT", first.threads, first.batch)
-        )
-        for model in models
-    ]
+    threads, batch = first_setting(record)
     figure = Figure(figsize=(6 * len(kinds) + 0.5, 6), layout="constrained")
     for axes, (kind, accuracy) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds.items(), strict=True):
-        front = _pareto_front(latency, accuracy)
-        axes.step(
-            [latency[number] for number in front],
-            [accuracy[number] for number in front],
-            where="post",
-            color="0.6",
-            zorder=1,
-            label="Pareto front",
-        )
-        for number, (model, style) in enumerate(zip(models, _styles(), strict=False)):
-            area = max(AREA * model.size / 1000, 12)
-            axes.scatter(
-                latency[number],
-                accuracy[number],
-                area,
-                color="none",
-                edgecolors=style["color"],
-                linewidths=1.5,
-                linestyle="-" if number in front else ":",
-            )
-            axes.annotate(
-                str(number + 1),
-                (latency[number], accuracy[number]),
-                (0, np.sqrt(area / np.pi) + 2),
-                textcoords="offset points",
-                ha="center",
-                color=style["color"],
-            )
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}")
-        axes.margins(0.15)
-        axes.grid(alpha=0.3, which="both")
-        axes.set_xlabel(f"latency, µs (median; threads: {first.threads}, batch: {first.batch})")
+        _front(axes, models, latency, accuracy)
+        axes.set_xlabel(f"latency, µs (median; threads: {threads}, batch: {batch})")
         axes.set_ylabel("top-1 accuracy, %")
         axes.set_title(kind)
-        axes.legend(loc="lower right")
     names = "\n".join(f"{number}  {model.name}, {model.size / 1000:,.0f} KB" for number, model in enumerate(models, 1))
     figure.supxlabel(names, fontsize=9, ha="left", x=0.08)
     machine = machine_text(record.machine, record.before, record.after)
-    figure.suptitle(f"area: size of the file; dotted: beaten by another one\n{machine}", fontsize=8, wrap=True)
+    figure.suptitle(
+        f"area: size of the file; line: Pareto front; dotted: beaten by another one\n{machine}", fontsize=8, wrap=True
+    )
     return figure
 
 
-def _pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
+def _front(axes: Any, models: Sequence[ModelRecord], latency: Sequence[float], accuracy: Sequence[float]) -> None:
+    """Draw the models as numbered markers, and the line of those that are not beaten."""
+    front = pareto_front(latency, accuracy)
+    axes.step(
+        [latency[number] for number in front],
+        [accuracy[number] for number in front],
+        where="post",
+        color="0.6",
+        zorder=1,
+    )
+    for number, (model, style) in enumerate(zip(models, _styles(), strict=False)):
+        place, area = (latency[number], accuracy[number]), max(AREA * model.size / 1000, 12)
+        dashes = "-" if number in front else ":"
+        axes.scatter(*place, area, color="none", edgecolors=style["color"], linewidths=1.5, linestyle=dashes)
+        above = (0, np.sqrt(area / np.pi) + 2)
+        axes.annotate(str(number + 1), place, above, textcoords="offset points", ha="center", color=style["color"])
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.margins(x=0.15, y=0.25)  # markers and their numbers stay inside
+    axes.grid(alpha=0.3, which="both")
+
+
+def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
     """Numbers of those that nothing cheaper equals, from the cheapest on."""
     front: list[int] = []
     for number in sorted(range(len(costs)), key=lambda number: (costs[number], -gains[number])):
@@ -152,7 +156,7 @@ def _severity(models: Sequence[ModelRecord]) -> Figure:
     return figure
 
 
-def _corruptions(models: Sequence[ModelRecord]) -> Figure:
+def _corruptions(record: Record, models: Sequence[ModelRecord]) -> Figure:
     """Heat map of models by corruption."""
     table = 100 * np.array(
         [
@@ -167,7 +171,7 @@ def _corruptions(models: Sequence[ModelRecord]) -> Figure:
     )
     figure = Figure(figsize=(13, 2.2 + 0.45 * len(models)), layout="constrained")
     axes = figure.subplots()
-    _heat(axes, table, "{:.1f}")
+    _heat(axes, table, "{:.1f}", white=10 * np.floor(table.min() / 10))
     axes.axvline(1.5, color="white", linewidth=4)
     axes.set_xticks(
         range(table.shape[1]),
@@ -176,7 +180,10 @@ def _corruptions(models: Sequence[ModelRecord]) -> Figure:
         ha="right",
     )
     axes.set_yticks(range(len(models)), [model.name for model in models])
-    axes.set_title("top-1 accuracy, %, mean of five severities; darker is better", fontsize=10)
+    axes.set_title(
+        f"top-1 accuracy, %, by corruption ({record.corruptions}), mean of five severities; darker is better",
+        fontsize=10,
+    )
     return figure
 
 
@@ -200,12 +207,18 @@ def _confusion(models: Sequence[ModelRecord]) -> Figure:
     return figure
 
 
-def _heat(axes: Any, percent: NDArray[np.float64], text: str) -> None:
-    """Draw percentages in grey, more is darker, with their numbers."""
-    axes.imshow(percent, cmap="Greys", vmin=0, vmax=DARKEST, aspect="auto")
+def _heat(axes: Any, percent: NDArray[np.float64], text: str, white: float = 0) -> None:
+    """Draw percentages in grey, from white to black at 100, with their numbers."""
+    picture = axes.imshow(percent, cmap="Greys", vmin=white, vmax=100, aspect="auto")
     for (row, column), value in np.ndenumerate(percent):
-        colour = "white" if value > WHITE else "black"
+        colour = "white" if picture.to_rgba(value)[0] < DARK else "black"  # a grey: its red is its luminance
         axes.text(column, row, text.format(value), ha="center", va="center", color=colour, fontsize=8)
+
+
+def different(labels: NDArray[np.integer]) -> list[int]:
+    """Return the numbers of the first `SHOWN` images that are of different classes."""
+    _, firsts = np.unique(labels, return_index=True)
+    return sorted(firsts.tolist())[:SHOWN]
 
 
 def _samples(images: NDArray[np.uint8]) -> Figure:

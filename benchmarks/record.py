@@ -19,7 +19,7 @@ from cifar_edge.errors import UsageError
 from cifar_edge.files import atomic
 from cifar_edge.metrics import Evaluation
 
-SCHEMA = 1
+SCHEMA = 2
 """Of `bench.json`; see README.md."""
 
 
@@ -31,6 +31,7 @@ class Timing:
         runtime: name of what ran it.
         threads: that it was given.
         batch: images a call.
+        precision: of the weights: some runtimes do not run the file itself, but its float32 original.
         latency: of a call.
         macs_per_second: multiply-accumulates.
         of_peak: that as a share of the CPU's peak with so many threads, 0-1.
@@ -39,6 +40,7 @@ class Timing:
     runtime: str
     threads: int
     batch: int
+    precision: str
     latency: Latency
     macs_per_second: float
     of_peak: float
@@ -90,7 +92,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most multiply-accumulates a second that this CPU did in some rounds, in a matrix product under LiteRT."""
+    """The most multiply-accumulates a second that this CPU did in one of some rounds, in a matrix product."""
 
     precision: str
     threads: int
@@ -108,7 +110,8 @@ class Record:
         before: its state before latencies were measured.
         after: and after.
         images: test images, clean and with each corruption.
-        corruptions: where corrupted images came from; "" if there were none.
+        corruptions: where corrupted images came from; None if there were none.
+        photos: in the folder whose throughput was measured; 0 if there was none.
         baseline: name of the model that latencies are compared with.
         peaks: of this CPU.
         models: in the order they were given.
@@ -120,7 +123,8 @@ class Record:
     before: State
     after: State
     images: int
-    corruptions: str
+    corruptions: str | None
+    photos: int
     baseline: str
     peaks: list[Peak]
     models: list[ModelRecord]
@@ -136,14 +140,15 @@ def as_json(record: Record) -> dict[str, Any]:
         if model.robustness:
             fields["robustness"]["mean_corrupted_accuracy"] = model.robustness.mean_corrupted_accuracy
             fields["robustness"]["mean_corrupted_ece"] = model.robustness.mean_corrupted_ece
-    plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
+    # JSON has no NaN, the accuracy of a class without images.
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain), parse_constant=lambda _: None)
     return plain
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write `bench.json`."""
     with atomic(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.benchmarks.graphs import batched
 from cifar_edge.errors import ModelError, first_line
 from cifar_edge.model import load_interpreter
 from cifar_edge.native_output import silenced
@@ -56,6 +55,8 @@ class Runtime:
 def _with_batch(model: Path, batch: int, folder: Path) -> Path:
     if batch == 1:
         return model
+    from cifar_edge.benchmarks.graphs import batched  # the schema takes memory that is not the model's
+
     file = folder / f"{model.stem}-{batch}.tflite"
     file.write_bytes(batched(model.read_bytes(), batch))
     return file

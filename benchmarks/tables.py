@@ -84,11 +84,12 @@ def _latency(record: Record, threads: int, batch: int) -> Table:
         if (peak.threads, peak.batch) == (threads, batch)
     )
     title = f"latency of {_counted(batch, 'image')}, {_counted(threads, 'thread')}; peak of this CPU: {peaks}"
-    columns = ("model", "runtime", "median", "p95", "p99", "spread", "ratio", "GMAC/s", "of peak")
+    columns = ("model", "runtime", "weights", "median", "p95", "p99", "spread", "ratio", "GMAC/s", "of peak")
     rows = [
         (
             model.name,
             timing.runtime,
+            timing.precision,
             *(f"{figure:.1f} µs" for figure in (timing.latency.median, timing.latency.p95, timing.latency.p99)),
             f"{timing.latency.spread:.1f} µs",
             "-" if timing.latency.ratio is None else f"{timing.latency.ratio:.2f}",

@@ -28,7 +28,7 @@ class Timings:
     Attributes:
         latencies: of each network, of a call; None where it does not run so.
         reasons: why not, by the network's number.
-        peaks: multiply-accumulates a second of the best of `PRODUCTS`, by precision.
+        peaks: multiply-accumulates a second of the best of `PRODUCTS` in its best round, by precision.
     """
 
     latencies: list[Latency | None]
@@ -58,7 +58,7 @@ def time_networks(
         "baseline": baseline,
         "rounds": rounds,
     }
-    answer = in_fresh_process("timings", request)
+    answer = in_fresh_process("timings", request, f"latency (threads {threads}, batch {batch})")
     return Timings(
         [latency and Latency(**latency) for latency in answer["latencies"]],
         {int(number): reason for number, reason in answer["reasons"].items()},
@@ -89,7 +89,7 @@ def main() -> None:
     of_networks = dict(zip(order, latencies, strict=False))
     peaks = dict.fromkeys(PRECISIONS, 0.0)
     for (precision, product), latency in zip(products, latencies[len(order) :], strict=True):
-        peaks[precision] = max(peaks[precision], 1e6 * math.prod(product) / latency.median)
+        peaks[precision] = max(peaks[precision], 1e6 * math.prod(product) / latency.best)
     found = [of_networks.get(number) for number in range(len(request["networks"]))]
     print(
         json.dumps(

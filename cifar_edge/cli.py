@@ -67,6 +67,8 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package == os.environ.get("KERAS_BACKEND"):
             _fail(f"KERAS_BACKEND is {package}, which is not installed: install it or unset KERAS_BACKEND", 2)
+        if package in ("ai_edge_litert", "flatbuffers"):
+            _fail("this needs LiteRT, which 32-bit ARM lacks: do it on another computer; `classify` works here", 1)
         if package not in EXTRAS:
             raise
         extra = EXTRAS[package]
@@ -358,7 +360,9 @@ def evaluate(
 
 @app.command()
 def bench(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite files, anybody's.")],
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL", help=".tflite files, anybody's, or names of exports in runs/.")
+    ],
     threads: Annotated[str, typer.Option(metavar="N,...", help="Threads for an image, as in 1,2,4.")] = "1",
     batch: Annotated[str, typer.Option(metavar="N,...", help="Images a call, as in 1,8.")] = "1",
     baseline: Annotated[
@@ -384,8 +388,11 @@ def bench(
         Path | None, typer.Option(metavar="FILE.json", help="Say what changed since FILE.json was written.")
     ] = None,
     regression: Annotated[
-        float, typer.Option(min=1, metavar="FACTOR", help="With --compare: more than so much worse exits with 4.")
-    ] = 1.2,
+        float | None,
+        typer.Option(
+            min=1, metavar="FACTOR", help="With --compare: more than so much worse exits with 4.", show_default="1.2"
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
@@ -394,58 +401,43 @@ def bench(
 ) -> None:
     """Compare models: size, latency (in turn), memory, accuracy on clean and on corrupted images."""
     from cifar_edge.benchmarks import compare as comparing
-    from cifar_edge.benchmarks.bench import Options, measure
-    from cifar_edge.benchmarks.record import as_json, read_json, write_json
+    from cifar_edge.benchmarks.bench import Options, Outputs, measure, model_names
+    from cifar_edge.benchmarks.record import as_json
     from cifar_edge.benchmarks.runtimes import OTHERS
-    from cifar_edge.benchmarks.tables import changes_table, machine_text, tables
-    from cifar_edge.model import EdgeModel
-    from cifar_edge.terminal import bench_progress, results_console, say, table
+    from cifar_edge.model import EdgeModel, find_model
+    from cifar_edge.terminal import bench_progress, print_bench, print_changes, say
 
-    if plot:
-        from cifar_edge.benchmarks.plots import draw
-    if output and (output.suffix != ".json" or not output.parent.is_dir()):
-        raise UsageError(f"{output}: the name must end in .json and stand in a folder that exists")
-    if plot and plot.exists() and not plot.is_dir():
-        raise UsageError(f"{plot}: not a folder; name one for the pictures")
-    if folder and not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of photos")
-    if baseline and baseline not in models:
-        raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
-    old = read_json(compare) if compare else None
+    if regression and not compare:
+        raise UsageError("--regression: of what? name an earlier bench.json with --compare")
+    paths = [find_model(model) for model in models]
     options = Options(
         threads=_counts("--threads", threads),
         batches=_counts("--batch", batch),
-        baseline=models.index(baseline) if baseline else 0,
+        baseline=_number(baseline, models) if baseline else 0,
         runtimes=OTHERS if runtime else (),
         profile=profile,
         corruptions=noise or cifar10c is not None,
         cifar10c=cifar10c,
         folder=folder,
     )
+    outputs = Outputs(output, plot)
+    outputs.check()
+    old = comparing.read(compare, model_names(paths)) if compare else None
     told = _labels(label_file), _pair(pixel_range)
-    loaded = [EdgeModel(path, 1, *told) for path in models]
+    loaded = [EdgeModel(path, 1, *told) for path in paths]
     for model in loaded:
         _say_remark(model)
     test = _load_test(data)
     with bench_progress() as progress:
         record = measure(loaded, test, options, progress)
-    console = results_console()
-    console.print(machine_text(record.machine, record.before, record.after))
-    for each in tables(record):
-        table(*each, console)
-    for note in record.notes:
-        say(note)
-    content = as_json(record)
-    if output:
-        write_json(content, output)
-    if plot:
-        say(f"pictures: {' '.join(map(str, draw(record, test.images, plot)))}")
+    print_bench(record)
+    if pictures := outputs.write(record, test):
+        say(f"pictures: {' '.join(map(str, pictures))}")
     if old:
-        changes = comparing.compare(old, content)
-        for difference in comparing.differences(old, content):
-            say(difference)
-        table(*changes_table(changes), console)
-        comparing.check(changes, regression)
+        new = as_json(record)
+        changes = comparing.compare(old, new)
+        print_changes(changes, comparing.differences(old, new))
+        comparing.check(changes, regression or comparing.REGRESSION)
 
 
 @data_app.command()
@@ -518,6 +510,13 @@ def _counts(option: str, text: str) -> tuple[int, ...]:
     if not counts or min(counts) < 1:
         raise UsageError(f"{option} {text}: give whole numbers from 1 on, as in 1,2,4")
     return counts
+
+
+def _number(baseline: Path, models: list[Path]) -> int:
+    """Find a model among those to be measured."""
+    if baseline not in models:
+        raise UsageError(f"--baseline {baseline}: not among the models; name it as one of them")
+    return models.index(baseline)
 
 
 def _say_remark(model: EdgeModel) -> None:

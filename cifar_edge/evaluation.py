@@ -52,6 +52,6 @@ def predict_cifar10(model: EdgeModel, images: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def tells_cifar10(model: EdgeModel) -> bool:
-    """Say whether a model takes images of CIFAR-10's size and tells its classes, or as many without a name."""
-    named = model.card is not None and sorted(model.labels) != sorted(CLASSES)
-    return (model.height, model.width, len(model.labels)) == (32, 32, len(CLASSES)) and not named
+    """Say whether a model takes images of CIFAR-10's size and tells its classes, or as many that nobody named."""
+    unnamed = model.card is None and model.labels == tuple(map(str, range(len(CLASSES))))
+    return (model.height, model.width) == (32, 32) and (unnamed or sorted(model.labels) == sorted(CLASSES))

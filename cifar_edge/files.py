@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     finally:
         for path in contents:
             _partial(path).unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `UsageError` unless files can be made in a folder; whoever works for long asks before."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise UsageError(f"{folder}: nothing can be written there ({error.strerror}); choose another folder") from error
 
 
 def _partial(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,20 @@ def newest_export(runs: Path = Path("runs")) -> Path:
     name, _, _ = exports[-1].stem.rpartition("-")
     int8 = exports[-1].with_name(f"{name}-int8.tflite")
     return int8 if int8 in exports else exports[-1]
+
+
+def find_model(name: Path, runs: Path = Path("runs")) -> Path:
+    """Return a model's file: `name` itself, or else the newest export of that name in `runs`.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if name.is_file():
+        return name
+    exports = list(runs.glob(f"*/{glob.escape(name.name)}.tflite")) if name.name == str(name) else []
+    if not exports:
+        raise UsageError(f"{name}: no such model file, nor an export of that name in {runs.absolute()}")
+    return max(exports, key=lambda path: path.stat().st_mtime_ns)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

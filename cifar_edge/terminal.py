@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
+    from cifar_edge.benchmarks.compare import Change
+    from cifar_edge.benchmarks.record import Record
     from cifar_edge.export.write import Exported
     from cifar_edge.metrics import Evaluation
     from cifar_edge.results import Row
@@ -44,6 +46,13 @@ def results_console() -> Console:
 def say(message: str) -> None:
     """Print a message for the user, unless `--quiet`."""
     messages.print(escape(message), soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print what makes results doubtful, in any case."""
+    quiet, messages.quiet = messages.quiet, False
+    messages.print(f"[bold yellow]warning:[/] {escape(message)}", soft_wrap=True)
+    messages.quiet = quiet
 
 
 def complain(message: str) -> None:
@@ -125,6 +134,27 @@ def print_exports(files: Sequence[Exported]) -> None:
     for file in files:
         if file.worst_layers:
             say(f"{file.format} disturbs most: {file.worst_layers}")
+
+
+def print_bench(record: Record) -> None:
+    """Print what was measured of some models, and on what; warn of what makes it doubtful."""
+    from cifar_edge.benchmarks.tables import machine_text, tables
+
+    console = results_console()
+    console.print(machine_text(record.machine, record.before, record.after))
+    for each in tables(record):
+        table(*each, console)
+    for note in record.notes:
+        warn(note)
+
+
+def print_changes(changes: Sequence[Change], differences: Sequence[str]) -> None:
+    """Print what changed between two records of `bench`, and warn of what cannot be compared."""
+    from cifar_edge.benchmarks.tables import changes_table
+
+    for difference in differences:
+        warn(difference)
+    table(*changes_table(changes), results_console())
 
 
 def print_evaluation(result: Evaluation) -> None:

@@ -222,9 +222,10 @@ def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command) -
     assert content["baseline"] == "cnn/cnn-int8"
     content["models"][1]["size"] /= 1000
     record.write_text(json.dumps(content))
-    compared = cifar_edge("bench", models[1], "--data", "sample", "--threads", "2", "--compare", record)
+    compared = cifar_edge("bench", models[1], "--data", "sample", "--threads", "2", "--compare", record, "-q")
     assert compared.code == 4
     assert "cnn/cnn-int8, size, KB" in compared.err
+    assert "warning: cnn/cnn-float32: no longer measured" in compared.err
     assert "changed beyond the noise" in compared.out
 
 
@@ -316,6 +317,13 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["bench", "{int8}", "--baseline", "gone.tflite"], 2, "gone.tflite: not among the models"),
         (["bench", "{int8}", "--folder", "nowhere"], 2, "nowhere: no such folder of photos"),
         (["bench", "{int8}", "--compare", "gone.json"], 2, "gone.json: not a bench.json"),
+        (["bench", "{int8}", "--compare", "half.json"], 2, "half.json: not a whole bench.json"),
+        (["bench", "{int8}", "--regression", "2"], 2, "name an earlier bench.json with --compare"),
+        (["bench", "{int8}", "--folder", "empty"], 2, "empty: no photos in there"),
+        (["bench", "{int8}", "--output", "folder.json"], 2, "must end in .json"),
+        (["bench", "{int8}", "--output", "/proc/bench.json"], 2, "/proc: nothing can be written there"),
+        (["bench", "{int8}", "--plot", "/proc/pictures"], 2, "/proc: nothing can be written there"),
+        (["bench", "gone-int8"], 2, "gone-int8: no such model file, nor an export of that name in"),
         (["bench", "{int8}", "{int8}", "--data", "sample"], 2, "is there already"),
         (["bench", "{int8}", "--cifar10c", "empty", "--data", "sample"], 1, "labels.npy: cannot be read"),
         (["bench", "{int8}", "--plot", "broken.tflite"], 2, "broken.tflite: not a folder"),
@@ -343,6 +351,8 @@ def test_bad_input(
     Path("empty").mkdir()
     Path("broken.tflite").write_text("broken")
     Path("broken.keras").write_text("broken")
+    Path("half.json").write_text('{"schema": 2}')
+    Path("folder.json").mkdir()
     outcome = cifar_edge(*(argument.format(int8=int8, photos=PHOTOS) for argument in arguments))
     assert outcome.code == code
     assert message in outcome.err
@@ -351,6 +361,19 @@ def test_bad_input(
     ours = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     assert len(ours) == (0 if "Usage:" in outcome.err else 1)
     assert not Path("results.csv").exists()
+
+
+def test_32_bit_arm_is_told_that_it_has_no_litert(
+    int8: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("cifar_edge.benchmarks")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, "cifar_edge.graph", raising=False)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    outcome = cifar_edge("bench", int8)
+    assert outcome.code == 1
+    assert "error: this needs LiteRT, which 32-bit ARM lacks" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 def test_missing_pyarrow_is_named(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from cifar_edge.metrics import calibration_error, evaluate
@@ -32,3 +34,13 @@ def test_calibrated_predictions_have_no_calibration_error() -> None:
     rng = np.random.default_rng(0)
     confidences = rng.uniform(0.1, 1, 100_000)
     assert calibration_error(confidences, rng.uniform(size=100_000) < confidences) < 0.01
+
+
+def test_there_are_fifteen_bins() -> None:
+    confidences = np.linspace(0.01, 0.99, 200)
+    correct = np.random.default_rng(0).uniform(size=200) < confidences
+    edges = np.linspace(0, 1, 16)
+    bins = [(confidences > low) & (confidences <= high) for low, high in pairwise(edges)]
+    gaps = [abs((confidences[chosen] - correct[chosen]).sum()) for chosen in bins]
+    assert np.isclose(calibration_error(confidences, correct), sum(gaps) / 200)
+    assert not np.isclose(calibration_error(confidences, correct, bins=14), sum(gaps) / 200)

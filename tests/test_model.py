@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cifar_edge import EdgeModel
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.export.convert import convert
-from cifar_edge.model import newest_export
+from cifar_edge.model import find_model, newest_export
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,16 @@ def test_the_newest_export_is_found_as_int8_if_it_is_one(run: Path, tmp_path: Pa
     (tmp_path / "last").mkdir()
     shutil.copyfile(run / "cnn-float32.tflite", tmp_path / "last" / "cnn-float32.tflite")
     assert newest_export(tmp_path) == tmp_path / "last" / "cnn-float32.tflite"
+
+
+def test_an_export_is_found_by_its_name(tmp_path: Path) -> None:
+    for age, folder in enumerate(("newer", "older")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cnn-int8.tflite").touch()
+        os.utime(tmp_path / folder / "cnn-int8.tflite", (1000 - age, 1000 - age))
+    assert find_model(Path("cnn-int8"), tmp_path) == tmp_path / "newer" / "cnn-int8.tflite"
+    older = tmp_path / "older" / "cnn-int8.tflite"
+    assert find_model(older, tmp_path) == older
+    for unknown in ("cnn-float32", "*", "older/cnn-int8"):
+        with pytest.raises(UsageError, match="no such model file, nor an export of that name"):
+            find_model(Path(unknown), tmp_path)

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cifar_edge.benchmarks import footprint
+from cifar_edge.benchmarks import bench, footprint
 from cifar_edge.benchmarks.bench import Options, measure, model_names
 from cifar_edge.benchmarks.compare import compare
+from cifar_edge.benchmarks.footprint import Footprint
+from cifar_edge.benchmarks.latency import Latency
 from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
 from cifar_edge.benchmarks.tables import tables
+from cifar_edge.benchmarks.timings import Timings
 from cifar_edge.data import CLASSES, Cifar10
 from cifar_edge.errors import CifarEdgeError, UsageError
 from cifar_edge.model import EdgeModel
+
+from ..conftest import PHOTOS
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +86,7 @@ def test_tables_show_every_model(record: Record) -> None:
 def test_pictures_are_drawn(record: Record, tiny: Cifar10, tmp_path: Path) -> None:
     from cifar_edge.benchmarks.plots import draw
 
-    paths = draw(record, tiny.test.images, tmp_path / "pictures")
+    paths = draw(record, tiny.test, tmp_path / "pictures")
     assert sorted(path.stem for path in paths) == [
         "accuracy-latency",
         "confusion",
@@ -91,8 +98,55 @@ def test_pictures_are_drawn(record: Record, tiny: Cifar10, tmp_path: Path) -> No
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians of 100 µs and, twice as noisy as is allowed, 200 µs a call."""
+    asked: list[tuple[list[str], int, int, int]] = []
+
+    def time_networks(networks: list[tuple[str, Path]], threads: int, batch: int, baseline: int) -> Timings:
+        asked.append(([file.name for _, file in networks], threads, batch, baseline))
+        steady = Latency(100.0, best=90.0, p95=110.0, p99=120.0, spread=10.0, ratio=1.0)
+        moving = Latency(200.0, best=90.0, p95=410.0, p99=420.0, spread=40.0, ratio=2.0)
+        return Timings([steady, moving], {}, {"float32": 1e12, "int8": 1e11})
+
+    monkeypatch.setattr(bench, "time_networks", time_networks)
+    monkeypatch.setattr(footprint, "measure", lambda runtime, file, threads: Footprint(1.0, 1.0, 0.0, threads))
+    monkeypatch.setattr(bench.throughput, "measure", lambda folder, model: {"classify": 1.0})
+    models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
+    record = measure(models, tiny.test, Options(threads=(2, 4), batches=(1, 8), baseline=1, folder=PHOTOS / "cat"))
+    files = {1: ["cnn-float32.tflite", "cnn-int8.tflite"], 8: ["cnn-float32-8.tflite", "cnn-int8-8.tflite"]}
+    assert asked == [(files[batch], threads, batch, 1) for threads in (2, 4) for batch in (1, 8)]
+    for model, median, peak in zip(record.models, (100e-6, 200e-6), (1e12, 1e11), strict=True):
+        assert [(timing.threads, timing.batch) for timing in model.timings] == [(2, 1), (2, 8), (4, 1), (4, 8)]
+        assert {timing.precision for timing in model.timings} == {model.precision}
+        assert model.footprints["LiteRT"].memory == 2  # threads
+        for timing in model.timings:
+            assert timing.macs_per_second == pytest.approx(timing.batch * model.macs / median)
+            assert timing.of_peak == pytest.approx(timing.batch * model.macs / median / peak)
+    assert record.photos == len(list((PHOTOS / "cat").glob("*.jpg")))
+    doubts = [note for note in record.notes if note.startswith("the computer was busy: ")]
+    moved = [doubt for doubt in doubts if "moved by" in doubt]
+    assert len(moved) == 4
+    assert moved[0].endswith(
+        "the latency of cnn/cnn-int8 under LiteRT (threads 2, batch 1) moved by 20%; measure again"
+    )
+    over = sum(timing.of_peak > 1 for model in record.models for timing in model.timings)
+    assert sum("of the peak" in doubt for doubt in doubts) == over > 0
+
+
+def test_json_has_no_nan(record: Record) -> None:
+    evaluation = record.models[0].evaluation
+    assert evaluation is not None
+    some = dataclasses.replace(evaluation, per_class=np.array([0.5, np.nan]))
+    model = dataclasses.replace(record.models[0], evaluation=some)
+    content = as_json(dataclasses.replace(record, models=[model], corruptions=None))
+    assert content["models"][0]["evaluation"]["per_class"] == [0.5, None]
+    assert content["corruptions"] is None
+
+
 def test_models_are_told_apart(tmp_path: Path) -> None:
     assert model_names([tmp_path / "a" / "m.tflite", tmp_path / "b" / "m.tflite"]) == ["a/m", "b/m"]
+    same = [tmp_path / folder / "a" / "m.tflite" for folder in ("x", "y")]
+    assert model_names([*same, tmp_path / "x" / "a" / "n.tflite"]) == ["x/a/m", "y/a/m", "a/n"]
     with pytest.raises(UsageError, match="a model called a/m is there already"):
         model_names([tmp_path / "a" / "m.tflite"] * 2)
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import csv
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cifar_edge.benchmarks import corruptions
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES, corrupt
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import UsageError
@@ -75,6 +76,20 @@ def test_an_image_comes_out_the_same_alone_and_among_others(family: str, images:
 def test_every_image_and_severity_has_its_own_noise() -> None:
     noise = np.stack([change(even(100, 101), "gaussian_noise", severity).reshape(2, -1) for severity in SEVERITIES])
     assert np.abs(np.triu(np.corrcoef(noise.reshape(10, -1)), 1)).max() < 0.1
+
+
+def test_families_severities_and_seeds_share_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str] = []
+
+    class Noted(corruptions._Random):
+        def __init__(self, images: NDArray[np.uint8], key: str) -> None:
+            super().__init__(images, key)
+            keys.append(key)
+
+    monkeypatch.setattr(corruptions, "_Random", Noted)
+    for family, severity, seed in product(FAMILIES, (1, 5), (0, 1)):
+        corrupt(even(100), family, severity, seed)
+    assert len(set(keys)) == 15 * 2 * 2
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"glass_blur", "snow", "frost", "elastic_transform"}))
