@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import itertools
@@ -34,7 +35,8 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
 
     Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
-    A folder that cannot be listed is yielded in place of its content.
+    A folder that cannot be listed is yielded in place of its content. Of a place that is given in two spellings
+    the first counts, and one inside another not at all.
 
     Raises:
         UsageError: one of the paths does not exist; before anything is yielded.
@@ -43,8 +45,23 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
     for start in starts:
         if not os.path.lexists(start):
             raise UsageError(f"{start}: no such file or folder")
-    found = heapq.merge(*map(_search, starts), key=lambda path: order(str(path)))
-    return (path for path, _ in itertools.groupby(found))
+    return heapq.merge(*map(_search, _distinct(starts)), key=lambda path: order(str(path)))
+
+
+def _distinct(starts: Iterable[Path]) -> list[Path]:
+    """Return the places without those whose photos are found in another one already."""
+    real = functools.cache(os.path.realpath)
+    places: dict[Path, Path] = {}
+    for start in starts:
+        # A link to a photo is a photo of its own.
+        place = Path(real(start)) if start.is_dir() else Path(real(start.parent), start.name)
+        places.setdefault(place, start)
+    folders = {place for place, start in places.items() if start.is_dir()}
+    return [
+        start
+        for place, start in places.items()
+        if folders.isdisjoint(place.parents) or not (place in folders or _is_photo(place.name))
+    ]
 
 
 def _search(start: Path) -> Iterator[Path]:

@@ -85,6 +85,27 @@ def test_search(tmp_path: Path) -> None:
     assert again == [*found, "notes.txt"]
 
 
+def test_a_photo_is_found_once_however_its_place_is_spelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1.jpg", "a/b/2.jpg", "c/3.jpg", "c/notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("link").symlink_to("c")
+    Path("a/4.jpg").symlink_to("1.jpg")
+    in_a = ["a/1.jpg", "a/4.jpg", "a/b/2.jpg"]
+    for places, expected in (
+        (["a", tmp_path / "a", "a/../a", "link/../a"], in_a),
+        (["a/b", "a", "a/4.jpg", tmp_path / "a" / "1.jpg"], in_a),
+        (["c/../a", "a"], [f"c/../{name}" for name in in_a]),
+        (["a/b/2.jpg", tmp_path / "a" / "b" / "2.jpg"], ["a/b/2.jpg"]),
+        (["a/1.jpg", "a/4.jpg"], ["a/1.jpg", "a/4.jpg"]),
+        (["link", "c", "link/3.jpg"], ["link/3.jpg"]),
+        (["link", "c/notes.txt", "link/notes.txt"], ["c/notes.txt", "link/3.jpg"]),
+        ([".", "link", "a"], [*in_a, "c/3.jpg"]),
+    ):
+        assert [str(path) for path in find(places)] == expected
+
+
 def test_the_order_is_that_of_the_names_on_the_way(tmp_path: Path) -> None:
     for name in ("a/b.jpg", "a/b/c.jpg", "a-b/1.jpg", "a.jpg", "a/B.jpg", "z/z/z.png", "Z.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
