@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cifar_edge import EdgeModel, classify_folder, folder, images
 from cifar_edge.errors import ModelError, UsageError
@@ -165,6 +167,32 @@ def test_only_a_few_photos_are_read_ahead(model: EdgeModel, tmp_path: Path, monk
     assert len(started) <= 2 * (2 * folder.AHEAD + 1)
     rows.close()
     assert len(started) <= 2 * (2 * folder.AHEAD + 1)
+
+
+def test_tiny_photos_go_through_in_batches(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(200):
+        (tmp_path / f"{number:03}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
+    monkeypatch.setattr(folder, "perf_counter", lambda: 0.0)  # whatever else the machine does
+    batches: list[int] = []
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda pixels: (batches.append(len(pixels)), predict(pixels))[1])
+    assert len(list(classify_folder(tmp_path, model, workers=1))) == sum(batches) == 200
+    assert batches[0] == 1  # the first row is not kept waiting
+    assert max(batches) == folder.LARGEST_BATCH
+
+
+def test_scores_that_are_no_numbers_are_an_error(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = model.predict
+
+    def spoil(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities = predict(pixels)
+        probabilities[:, 3] = np.nan
+        return probabilities
+
+    monkeypatch.setattr(model, "predict", spoil)
+    (row,) = classify_folder(PHOTOS / "cat" / "chelsea.jpg", model)
+    assert (row.label, row.confidence, row.top) == ("", None, ())
+    assert "not numbers" in row.error
 
 
 def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
