@@ -17,7 +17,7 @@ from cifar_edge.files import atomic
 UNKNOWN = "unknown"
 """The label where the confidence is too low to name one."""
 
-ROW_GROUP = 10_000  # rows of a Parquet file that are in memory together
+ROW_GROUP = 1_000  # rows of a Parquet file that are in memory together; more make it little smaller
 
 
 @dataclass(frozen=True)
