@@ -224,20 +224,21 @@ def make_tree(folder: Path, files: int, each: int = 1000) -> None:
 
 
 _CLASSIFY = """
-import resource, sys, time
+import sys, time
 start = time.time()
 from cifar_edge import classify_folder
-rows = classify_folder(sys.argv[1], sys.argv[2])
+rows = classify_folder(sys.argv[1], sys.argv[2], output=sys.argv[3])
 next(rows)
 first = time.time() - start
 for row in rows: pass
-print(first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+from cifar_edge.benchmarks.footprint import _peak_memory
+print(first, _peak_memory() / 1e6)
 """
 
 
-def memory(folder: Path, model: Path) -> tuple[float, float]:
+def memory(folder: Path, model: Path, output: Path) -> tuple[float, float]:
     """Classify a folder in a process of its own: seconds from the start to the first row, and peak memory in MB."""
-    command = [sys.executable, "-c", _CLASSIFY, str(folder), str(model)]
+    command = [sys.executable, "-c", _CLASSIFY, str(folder), str(model), str(output)]
     first, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603 - our own
     return float(first), float(peak)
 
@@ -269,14 +270,21 @@ def main(path: str) -> None:
             make(folder)
             size = statistics.mean(file.stat().st_size for file in folder.iterdir())
             _print_throughput(f"{kind}, {size / 1e6:.3g} MB each", measure(folder, model), profile(folder, model))
-        print("| files | first row | peak memory |\n|---|---|---|")
-        for files, each in ((2_000, 1_000), (200_000, 1_000), (200_000, 200_000)):
-            make_tree(place / f"{files}-{each}", files, each)
-            first, peak = memory(place / f"{files}-{each}", model.path)
-            print(f"| {files:,} in folders of {each:,} | {first:.2f} s | {peak:.1f} MB |")
+        print_memory(place, model.path)
     photo = str(next(PHOTOS.glob("*/*.jpg")))
     print(f"\n`--help` takes {1000 * start_up('--help'):.0f} ms,", end=" ")
     print(f"one photo {1000 * start_up('classify', photo, '--model', path):.0f} ms")
+
+
+def print_memory(place: Path, model: Path) -> None:
+    """Make trees of files in `place` and print what classifying them takes, to CSV and to Parquet."""
+    print("| files | to | first row | peak memory |\n|---|---|---|---|")
+    for files, each in ((2_000, 1_000), (200_000, 1_000), (200_000, 200_000)):
+        tree = place / f"{files}-{each}"
+        make_tree(tree, files, each)
+        for suffix in ("csv", "parquet"):
+            first, peak = memory(tree, model, tree.with_suffix(f".{suffix}"))
+            print(f"| {files:,} in folders of {each:,} | {suffix} | {first:.2f} s | {peak:.1f} MB |")
 
 
 def _print_throughput(kind: str, rates: dict[str, float], stages: dict[str, float]) -> None:

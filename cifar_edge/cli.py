@@ -58,6 +58,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def main() -> None:
     """Run the command line; every expected error is one line on stderr and an exit code."""
     warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
+    _open_closed_streams()
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr] # a file name may be any bytes
     try:
         app(prog_name="cifar-edge")
@@ -76,6 +77,17 @@ def main() -> None:
     except OSError as error:
         hint = "; make room and run it again" if error.errno in FULL else ""
         _fail(f"{error.filename or 'cifar-edge'}: {error.strerror or error}{hint}", 1)
+
+
+def _open_closed_streams() -> None:
+    """Let lead nowhere what `>&-` has closed; otherwise the next files that are opened would be stdout and stderr."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _fail(message: str, code: int) -> None:
@@ -293,8 +305,15 @@ def classify(
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)
-    page = Report(report) if report else None
+    page, summary = Report(report) if report else None, Summary(chosen.labels)
     started = time.perf_counter()
+
+    def write_report() -> None:
+        if page:
+            say(f"making the report {report}")
+            seconds = None if resume else time.perf_counter() - started
+            page.write(summary, facts_of_run(chosen, summary.photos, seconds, sys.argv[1:]))
+
     file = None if output == "-" else output
     rows: Iterator[Row] = classify_folder(
         paths,
@@ -308,12 +327,12 @@ def classify(
         link=link,
         output=file,
         resume=resume,
+        finish=write_report,
     )
     if output == "-":
         rows = write_csv(rows, sys.stdout, top_k)
     elif output is None:
         rows = print_rows(rows)
-    summary = Summary(chosen.labels)
     try:
         with photo_progress(paths, visible=bool(file) or not sys.stdout.isatty()) as advance:
             for row in rows:
@@ -326,10 +345,6 @@ def classify(
         raise Interrupted(f"stopped after {summary.photos:,} photos{how}") from None
     finally:
         print_summary(summary, messages if output == "-" else results_console())
-    if page:
-        say(f"making the report {report}")
-        seconds = None if resume else time.perf_counter() - started
-        page.write(summary, facts_of_run(chosen, summary.photos, seconds, sys.argv[1:]))
     if summary.unreadable:
         raise UnreadablePhotos(f"{summary.unreadable:,} of {summary.photos:,} photos could not be read; see their rows")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import itertools
@@ -13,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +36,8 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
 
     Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
-    A folder that cannot be listed is yielded in place of its content.
+    A folder that cannot be listed is yielded in place of its content. Of a place that is given in two spellings
+    the first counts, and one inside another not at all.
 
     Raises:
         UsageError: one of the paths does not exist; before anything is yielded.
@@ -43,8 +46,23 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
     for start in starts:
         if not os.path.lexists(start):
             raise UsageError(f"{start}: no such file or folder")
-    found = heapq.merge(*map(_search, starts), key=lambda path: order(str(path)))
-    return (path for path, _ in itertools.groupby(found))
+    return heapq.merge(*map(_search, _distinct(starts)), key=lambda path: order(str(path)))
+
+
+def _distinct(starts: Iterable[Path]) -> list[Path]:
+    """Return the places without those whose photos are found in another one already."""
+    real = functools.cache(os.path.realpath)
+    places: dict[Path, Path] = {}
+    for start in starts:
+        # A link to a photo is a photo of its own.
+        place = Path(real(start)) if start.is_dir() else Path(real(start.parent), start.name)
+        places.setdefault(place, start)
+    folders = {place for place, start in places.items() if start.is_dir()}
+    return [
+        start
+        for place, start in places.items()
+        if folders.isdisjoint(place.parents) or not (place in folders or _is_photo(place.name))
+    ]
 
 
 def _search(start: Path) -> Iterator[Path]:
@@ -90,6 +108,7 @@ def classify_folder(
     link: bool = False,
     output: str | Path | None = None,
     resume: bool = False,
+    finish: Callable[[], None] = lambda: None,
 ) -> Generator[Row, None, None]:
     """Classify photos and whole folders of them.
 
@@ -113,7 +132,8 @@ def classify_folder(
         link: make links there instead of copies.
         output: also write the rows to this file: .csv, .jsonl or .parquet.
         resume: go on with what a stopped run to the same `output` has left, if it has left anything;
-            its rows are yielded again.
+            its rows are yielded again, also those of photos that have changed and those with errors.
+        finish: called after the last row; should it fail, the stopped run has nothing but this left to do.
 
     Yields:
         One row for each file, in the order of `find`; a file that cannot be read has its reason there.
@@ -122,17 +142,23 @@ def classify_folder(
         UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
             a stopped run was asked for something else.
         ModelError: the model cannot be used.
-        ResultsError: with `output`, a row cannot be written or a photo not copied, as on a full disk.
-        OSError: without `output`, a photo cannot be copied.
+        ResultsError: with `output`, a row cannot be written, a photo not copied or `finish` not be done, as on a
+            full disk.
+        OSError: without `output`, a photo cannot be copied or `finish` not be done.
     """
     places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise UsageError(f"workers {workers}: it takes one at least")
     if not 1 <= top_k <= len(model.labels):
         raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
     if output is None and resume:
         raise UsageError("nothing can be resumed without the file of results: name it")
+    if link and sort_into is None:
+        raise UsageError("links are a way to sort photos: name a folder to sort them into")
     files = _at_least_one(find(places), places)
     if sort_into is not None:
         check_folder(Path(sort_into), places)
@@ -143,22 +169,16 @@ def classify_folder(
     rows_of = partial(_rows, load=load, model=model, lock=lock, top_k=top_k, min_confidence=min_confidence)
 
     def classify(files: Iterable[Path]) -> Generator[Row, None, None]:
-        rows = _classify(files, rows_of, workers or os.cpu_count() or 1)
+        rows = _classify(files, rows_of, workers)
         return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
 
     if output is None:
-        return classify(files)
-    output = Path(output).resolve()  # a link keeps pointing to the results
-    if output in (path.resolve() for path in (model.path, *places)):
+        return _finished(classify(files), finish)
+    output = Path(os.path.realpath(output))  # a link keeps pointing to the results
+    if str(output) in map(os.path.realpath, (model.path, *places)):
         raise UsageError(f"{output}: is what is read; write the results elsewhere")
     check_output(output)
-    request = {
-        "version of cifar-edge": __version__,
-        "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
-        "choice of labels": model.labels,
-        "pixel range": model.pixel_range,
-        "working folder": str(Path.cwd()),
-        "choice of paths": [str(path) for path in places],
+    request = _request(places, model) | {
         "fit": fit,
         "use of thumbnails": exif_thumbnails,
         "top-k": top_k,
@@ -166,7 +186,21 @@ def classify_folder(
         "folder to sort into": None if sort_into is None else str(sort_into),
         "kind of copies": "links" if link else "files",
     }
-    return _journaled(files, classify, Journal(output, request, resume), output, top_k)
+    return _journaled(
+        files, classify, Journal(output, request, resume), partial(save, path=output, top_k=top_k), finish
+    )
+
+
+def _request(places: Sequence[Path], model: EdgeModel) -> dict[str, Any]:
+    """Return what decides about the rows besides options, for a `Journal`."""
+    return {
+        "version of cifar-edge": __version__,
+        "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
+        "choice of labels": model.labels,
+        "pixel range": model.pixel_range,
+        "working folder": str(Path.cwd()),
+        "choice of paths": [str(path) for path in places],
+    }
 
 
 def _at_least_one(files: Iterator[Path], places: Sequence[Path]) -> Iterator[Path]:
@@ -178,19 +212,25 @@ def _at_least_one(files: Iterator[Path], places: Sequence[Path]) -> Iterator[Pat
     return itertools.chain((first,), files)
 
 
+def _finished(rows: Iterable[Row], finish: Callable[[], None]) -> Generator[Row, None, None]:
+    yield from rows
+    finish()
+
+
 def _journaled(
     files: Iterable[Path],
     classify: Callable[[Iterable[Path]], Iterator[Row]],
     journal: Journal,
-    output: Path,
-    top_k: int,
+    save_all: Callable[[Iterator[Row]], None],
+    finish: Callable[[], None],
 ) -> Generator[Row, None, None]:
-    """Classify the files that have no row yet; yield all rows, and when there are no more, make `output` of them."""
+    """Classify the files that have no row yet; yield all rows, and when there are no more, save them and finish."""
     try:
         with journal:
             new = journal.record(classify(journal.unrecorded(files)))
             yield from heapq.merge(journal.rows(), new, key=lambda row: order(row.path))
-            save(journal.rows(), output, top_k)
+            save_all(journal.rows())
+            finish()
             journal.remove()
     except OSError as error:
         raise ResultsError(
@@ -243,13 +283,17 @@ def _rows(
         probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
         inferring = (perf_counter() - start) / max(1, len(photos))
     best = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
-    ranked = zip(best.tolist(), np.take_along_axis(probabilities, best, axis=1).tolist(), strict=True)
+    shares = np.take_along_axis(probabilities, best, axis=1)
+    ranked = zip(np.isfinite(probabilities).all(axis=1), best.tolist(), shares.tolist(), strict=True)
     rows = []
     for file, reason, seconds in zip(files, reasons, reading, strict=True):
+        if not reason:
+            finite, *best_first = next(ranked)
+            reason = "" if finite else "of no class: the model's scores are not numbers"
         if reason:
             rows.append(Row(str(file), "", None, (), reason, round(1000 * seconds, 2), model.path.name))
             continue
-        top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*next(ranked), strict=True))
+        top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*best_first, strict=True))
         label, confidence = top[0]
         if confidence < min_confidence:
             label = UNKNOWN

@@ -10,12 +10,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by its orientation in EXIF (JEITA CP-3451, 4.6.4); 1 is upright."""
 
 FITS = ("crop", "pad", "stretch")
 
@@ -41,8 +52,8 @@ def load(
     """Read a photo as the network wants it: upright, of its size, RGB.
 
     Each pixel is the average of the area it stands for. JPEGs are decoded at the smallest DCT scale that still
-    has `reduced` times the wanted size. Transparent parts become white. Of an animation or a document the
-    first picture counts.
+    has `reduced` times the wanted size. Without a readable orientation a photo is upright. Transparent
+    parts become white. Of an animation or a document the first picture counts.
 
     Args:
         path: a file in one of `FORMATS`, whatever its name.
@@ -66,8 +77,8 @@ def load(
         with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
             image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
             image.draft("RGB", (reduced * width, reduced * height))
-            ImageOps.exif_transpose(image, in_place=True)
-            return _fit(_to_rgb(image), height, width, fit)
+            image.load()
+            return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -86,7 +97,10 @@ def _open(path: str | Path) -> BinaryIO:
     # Without pathlib, which takes as long as the rest of this.
     about = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
-        raise ImageError("a folder that cannot be listed" if stat.S_ISDIR(about.st_mode) else "not a regular file")
+        if not stat.S_ISDIR(about.st_mode):
+            raise ImageError("not a regular file")
+        link = os.path.islink(path)  # noqa: PTH114
+        raise ImageError("a link to a folder, which is not followed" if link else "a folder that cannot be listed")
     if about.st_size > SMALL:
         return open(path, "rb")  # noqa: PTH123
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
@@ -96,8 +110,7 @@ def _open(path: str | Path) -> BinaryIO:
 def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | None:
     """Return the thumbnail in a photo's EXIF data (JEITA CP-3451, 4.5.4), decoded; None if it will not do."""
     try:
-        exif = photo.getexif()
-        place = exif.get_ifd(ExifTags.IFD.IFD1)
+        place = photo.getexif().get_ifd(ExifTags.IFD.IFD1)
         start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
         content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]
         thumbnail = Image.open(io.BytesIO(content), formats=["JPEG"])
@@ -108,8 +121,16 @@ def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | Non
         thumbnail.load()
     except Exception:  # what is wrong with it does not matter, the photo itself is there
         return None
-    thumbnail.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
     return thumbnail
+
+
+def _upright(image: Image.Image, photo: Image.Image) -> Image.Image:
+    """Turn an image, which is a photo or its thumbnail, as the photo's metadata say."""
+    try:
+        orientation = photo.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged metadata must not cost a photo
+        return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -173,6 +173,6 @@ class Journal:
 def _place(line: bytes) -> str | None:
     """Return where a row's path stands in the order; None if this is no whole row."""
     try:
-        return order(json.loads(line)["path"]) if line.endswith(b"\n") else None
-    except ValueError:  # a pulled plug may leave zeros
+        return order(from_record(json.loads(line)).path) if line.endswith(b"\n") else None
+    except (ValueError, TypeError, LookupError, AttributeError):  # a pulled plug may leave anything
         return None

@@ -17,7 +17,7 @@ from cifar_edge.files import atomic
 UNKNOWN = "unknown"
 """The label where the confidence is too low to name one."""
 
-ROW_GROUP = 10_000  # rows of a Parquet file that are in memory together
+ROW_GROUP = 1_000  # rows of a Parquet file that are in memory together; more make it little smaller
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,24 @@ def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
     ranks = [name for rank in range(1, top_k + 1) for name in (f"top_{rank}", f"confidence_{rank}")]
     names = [field.name for field in fields(Row)]
     start = names.index("top")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow((*names[:start], *ranks, *names[start + 1 :]))
+    lines = csv.writer(_Lines(file))
+    lines.writerow((*names[:start], *ranks, *names[start + 1 :]))
     for row in rows:
         top = [cell for pair in row.top for cell in pair] or [""] * len(ranks)
         measured = (row.error, row.milliseconds, row.model)
-        writer.writerow((_no_formula(row.path), row.label, row.confidence, *top, *measured))
+        lines.writerow((_no_formula(row.path), row.label, row.confidence, *top, *measured))
         file.flush()
         yield row
+
+
+class _Lines:
+    """Ends lines as Unix does. A `csv.writer` told to do so itself leaves a lone carriage return unquoted."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def _no_formula(path: str) -> str:

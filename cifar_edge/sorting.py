@@ -13,19 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from cifar_edge.errors import UsageError
-from cifar_edge.files import atomic
+from cifar_edge.files import atomic, only_process
 from cifar_edge.results import Row
 
 LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
 
 
 def check_folder(folder: Path, paths: Sequence[Path]) -> None:
-    """Raise `UsageError` if `folder` is no folder, or lies where photos are looked for: it would feed itself."""
+    """Raise `UsageError` if `folder` is no folder, or photos are looked for in it or around it: it feeds itself."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; name one to sort into")
     for path in paths:
-        if folder.resolve().is_relative_to(path.resolve()):
-            raise UsageError(f"{folder}: lies in {path}, which is searched for photos; sort into a folder elsewhere")
+        for inner, outer in ((folder, path), (path, folder)):
+            if Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer)):
+                raise UsageError(
+                    f"{folder}: photos of {path} would be sorted where they are; sort into a folder elsewhere"
+                )
 
 
 def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row, None, None]:
@@ -34,11 +37,16 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
     Nothing there is overwritten: a photo whose name another one has gets a digest of its content
     added to it (a link, of its target). So it is known what is there already. A photo that cannot
     be read any more becomes a row with its reason.
+
+    Raises:
+        UsageError: another process is sorting into this folder.
+        OSError: a photo cannot be copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
     put = _link if link else _copy
-    for row in rows:
-        yield row if row.error else put(row, folder)
+    with only_process(folder):
+        for row in rows:
+            yield row if row.error else put(row, folder)
 
 
 def _link(row: Row, folder: Path) -> Row:

@@ -89,6 +89,8 @@ def _harmless(text: str) -> str:
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Print how many photos have which label and, if they lie in labelled folders, how good that is."""
+    if not summary.photos:
+        return
     table("photos by class", ("class", "photos"), summary.by_label.most_common(), console)
     if not summary.labelled:
         return

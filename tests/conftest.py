@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import sys
 import tempfile
@@ -81,7 +82,15 @@ def run(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cifar_edge.training.loop import train
     from cifar_edge.training.recipe import recipe_for
 
-    folder = tmp_path_factory.mktemp("runs") / "cnn"
-    train(recipe_for("cnn", epochs=3, augment="none"), sample, folder)
-    export(load_source(folder / "model.keras"), sample, ("float32", "int8"), licence="MIT")
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # all processes share what the first of them makes
+        root = root.parent
+    folder = root / "runs" / "cnn"
+    with (root / "runs.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not folder.exists():
+            making = root / "making" / "cnn"
+            train(recipe_for("cnn", epochs=3, augment="none"), sample, making)
+            export(load_source(making / "model.keras"), sample, ("float32", "int8"), licence="MIT")
+            making.parent.rename(folder.parent)
     return folder

@@ -2,11 +2,13 @@
 
     python -m tests.killing PHOTOS MODEL OUTPUT KILLS
 
+CSV comes with links to the photos, other formats with copies, and each run has a number of workers of its own.
 Imports are done once and every run is a fork of this process, so that a kill costs milliseconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -19,14 +21,15 @@ import pyarrow.parquet  # noqa: F401
 from cifar_edge import cli, folder
 
 
-def start(photos: str, model: str, output: Path, sorted_into: Path) -> int:
+def start(photos: str, model: str, output: Path, sorted_into: Path, workers: int = 2) -> int:
     """Start a run in a process of its own and return its id."""
     if process := os.fork():
         return process
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
     sys.argv = ["cifar-edge", "classify", photos, "--model", model, "--top-k", "2", "--min-confidence", "0.3"]
-    sys.argv += ["--output", str(output), "--resume", "--sort-into", str(sorted_into), "--link"]
+    sys.argv += ["--output", str(output), "--resume", "--sort-into", str(sorted_into)]
+    sys.argv += ["--workers", str(workers), *(["--link"] if output.suffix == ".csv" else [])]
     code = 0
     try:
         cli.main()
@@ -41,12 +44,18 @@ def wait(process: int) -> None:
     assert code == 3, code
 
 
-def content(root: Path) -> set[tuple[str, Path]]:
-    """Return the links below a folder."""
-    return {(str(path.relative_to(root)), path.readlink()) for path in root.glob("*/*")}
+def content(root: Path) -> set[tuple[str, Path | bytes]]:
+    """Return the links or copies below a folder."""
+    photos = root.glob("*/*")
+    return {
+        (str(path.relative_to(root)), path.readlink() if path.is_symlink() else path.read_bytes()) for path in photos
+    }
 
 
 def main(photos: str, model: str, output: Path, kills: int) -> None:
+    sys.argv = ["cifar-edge", "classify", photos, "--model", "nowhere.tflite"]
+    with contextlib.suppress(SystemExit):  # at once, but with all that is imported on the way
+        cli.main()
     folder.perf_counter = lambda: 0.0  # type: ignore[attr-defined] # rows are to be equal to the byte
     reference, sorted_into = output.with_stem("reference"), output.with_suffix("")
     began = time.monotonic()
@@ -56,7 +65,7 @@ def main(photos: str, model: str, output: Path, kills: int) -> None:
     chance = random.Random(seed)
     killed = finished = 0
     while killed < kills:
-        process = start(photos, model, output, sorted_into)
+        process = start(photos, model, output, sorted_into, chance.randint(1, 4))
         time.sleep(chance.uniform(0, longest))
         if os.waitpid(process, os.WNOHANG)[0]:
             finished += 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import functools
 import io
 import json
@@ -306,6 +307,7 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["classify", "{photos}", "--model", "{int8}", "-o", "{int8}"], 2, "is what is read"),
         (["classify", "{photos}", "--model", "{int8}", "-o", "results.txt"], 2, "the suffix says the format"),
         (["classify", "{photos}", "--model", "{int8}", "--resume"], 2, "nothing can be resumed"),
+        (["classify", "{photos}", "--model", "{int8}", "--link"], 2, "name a folder to sort them into"),
         (["classify", "{photos}", "--model", "{int8}", "--top-k", "11"], 2, "has 10 classes"),
         (["classify", "{photos}", "--model", "{int8}", "--sort-into", "{photos}/x"], 2, "sort into a folder elsewhere"),
         (["train", "--run", "empty/.."], 2, "already in use"),
@@ -420,6 +422,31 @@ def test_a_full_disk_while_classifying(int8: Path, many_photos: Path, tmp_path: 
     assert (tmp_path / "out.csv.partial").stat().st_size > 40_000
     assert process(*arguments, "--resume").returncode == 0
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 801
+
+
+def test_a_report_that_fails_costs_no_row(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
+    page, results = tmp_path / "report.html", tmp_path / "out.csv"
+    arguments = ("classify", PHOTOS / "ship", "--model", int8, "-o", results, "--report", page)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse)
+        outcome = cifar_edge(*arguments)
+    assert outcome.code == 1
+    assert "report.html: No space left on device; put that right and go on with the same command" in outcome.err
+    assert results.exists()
+    assert not page.exists()
+    assert cifar_edge(*arguments, "--resume").code == 0
+    assert page.exists()
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(closed: str, int8: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m cifar_edge classify {PHOTOS / 'ship'} --model {int8} -o {tmp_path / 'out.csv'}"
+    assert subprocess.run(f"{command} {closed}", shell=True).returncode == 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + len([*(PHOTOS / "ship").glob("*.*g")])
 
 
 def test_ctrl_c_while_classifying(int8: Path, many_photos: Path, tmp_path: Path) -> None:

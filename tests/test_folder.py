@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cifar_edge import EdgeModel, classify_folder, folder, images
 from cifar_edge.errors import ModelError, UsageError
@@ -85,6 +87,27 @@ def test_search(tmp_path: Path) -> None:
     assert again == [*found, "notes.txt"]
 
 
+def test_a_photo_is_found_once_however_its_place_is_spelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1.jpg", "a/b/2.jpg", "c/3.jpg", "c/notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("link").symlink_to("c")
+    Path("a/4.jpg").symlink_to("1.jpg")
+    in_a = ["a/1.jpg", "a/4.jpg", "a/b/2.jpg"]
+    for places, expected in (
+        (["a", tmp_path / "a", "a/../a", "link/../a"], in_a),
+        (["a/b", "a", "a/4.jpg", tmp_path / "a" / "1.jpg"], in_a),
+        (["c/../a", "a"], [f"c/../{name}" for name in in_a]),
+        (["a/b/2.jpg", tmp_path / "a" / "b" / "2.jpg"], ["a/b/2.jpg"]),
+        (["a/1.jpg", "a/4.jpg"], ["a/1.jpg", "a/4.jpg"]),
+        (["link", "c", "link/3.jpg"], ["link/3.jpg"]),
+        (["link", "c/notes.txt", "link/notes.txt"], ["c/notes.txt", "link/3.jpg"]),
+        ([".", "link", "a"], [*in_a, "c/3.jpg"]),
+    ):
+        assert [str(path) for path in find(places)] == expected
+
+
 def test_the_order_is_that_of_the_names_on_the_way(tmp_path: Path) -> None:
     for name in ("a/b.jpg", "a/b/c.jpg", "a-b/1.jpg", "a.jpg", "a/B.jpg", "z/z/z.png", "Z.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +167,32 @@ def test_only_a_few_photos_are_read_ahead(model: EdgeModel, tmp_path: Path, monk
     assert len(started) <= 2 * (2 * folder.AHEAD + 1)
     rows.close()
     assert len(started) <= 2 * (2 * folder.AHEAD + 1)
+
+
+def test_tiny_photos_go_through_in_batches(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(200):
+        (tmp_path / f"{number:03}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
+    monkeypatch.setattr(folder, "perf_counter", lambda: 0.0)  # whatever else the machine does
+    batches: list[int] = []
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda pixels: (batches.append(len(pixels)), predict(pixels))[1])
+    assert len(list(classify_folder(tmp_path, model, workers=1))) == sum(batches) == 200
+    assert batches[0] == 1  # the first row is not kept waiting
+    assert max(batches) == folder.LARGEST_BATCH
+
+
+def test_scores_that_are_no_numbers_are_an_error(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = model.predict
+
+    def spoil(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities = predict(pixels)
+        probabilities[:, 3] = np.nan
+        return probabilities
+
+    monkeypatch.setattr(model, "predict", spoil)
+    (row,) = classify_folder(PHOTOS / "cat" / "chelsea.jpg", model)
+    assert (row.label, row.confidence, row.top) == ("", None, ())
+    assert "not numbers" in row.error
 
 
 def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

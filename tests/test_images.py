@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from cifar_edge.benchmarks.photos import area_average, camera_jpeg, exif_with
 from cifar_edge.errors import ImageError, UsageError
@@ -97,6 +98,36 @@ def test_for_a_thumbnail_only_the_head_is_read(tmp_path: Path) -> None:
     assert size > 300_000
     assert read_by(exif_thumbnails=False) >= size
     assert read_by(exif_thumbnails=True) < 40_000
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on them
+def test_damaged_metadata_do_not_cost_a_photo(tmp_path: Path) -> None:
+    photo, exif, chance = tmp_path / "photo.jpg", Image.Exif(), np.random.default_rng(0)
+    exif[0x010F], exif[0x0112], exif[0x011A], exif[0x0132] = "Camera", 6, 72.0, "2026:11:22 12:00:00"
+    exif.get_ifd(0x8825)[2] = (1.0, 2.0, 3.0)
+    Image.effect_noise((64, 64), 50).save(photo, exif=exif)
+    whole, upright = photo.read_bytes(), load(photo, 32, 32)
+    start, end = whole.index(b"Exif\0\0") + 14, whole.index(b"\xff\xdb")
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in chance.integers(start, end, 4):
+            damaged[place] = chance.integers(256)
+        photo.write_bytes(damaged)
+        pixels = load(photo, 32, 32)
+        assert any(
+            np.array_equal(np.rot90(each, turns), upright)
+            for each in (pixels, pixels.swapaxes(0, 1))
+            for turns in range(4)
+        )
+
+
+def test_a_large_jpeg_is_never_decoded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[tuple[int, int]] = []
+    decode = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda image: (decode(image), decoded.append(image.size))[0])
+    Image.new("RGB", (4000, 3000)).save(tmp_path / "photo.jpg")
+    load(tmp_path / "photo.jpg", 32, 32)
+    assert set(decoded) == {(500, 375)}
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
@@ -193,6 +224,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     for name, content in {"text.jpg": b"hello", "empty.jpg": b"", "cut.jpg": whole[: len(whole) // 2]}.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "dangling.jpg").symlink_to("nowhere")
+    (tmp_path / "folder.jpg").symlink_to(".")
     os.mkfifo(tmp_path / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket.jpg"))
@@ -203,6 +235,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         "empty.jpg": "not an image",
         "cut.jpg": "truncated",
         "dangling.jpg": "No such file",
+        "folder.jpg": "a link to a folder, which is not followed",
         "pipe.jpg": "not a regular file",
         "socket.jpg": "not a regular file",
         "bomb.png": "decompression bomb",

@@ -97,7 +97,9 @@ def test_torn_anywhere_a_run_is_resumed_to_the_same_bytes(model: EdgeModel, outp
     request, *lines = left.splitlines(keepends=True)
     last = len(left) - len(lines[-1])
     cuts = (0, 1, len(request) - 1, *range(len(request), last, 97), *range(last, len(left), 17))
-    for torn in (*(left[:cut] for cut in cuts), left[:-40] + bytes(40), left[:last] + bytes(500), left):
+    no_rows = (b"{}\n", b"7\n", b"[]\n", b"null\n", lines[0].replace(b"path", b"pith"), b'{"path": 1, "top": []}\n')
+    ends = (bytes(500), *no_rows)
+    for torn in (*(left[:cut] for cut in cuts), left[:-40] + bytes(40), *(left[:last] + end for end in ends), left):
         journal.write_bytes(torn)
         assert classify(model, output, resume=True) == rows
         assert Path(output).read_bytes() == whole
@@ -134,17 +136,18 @@ def test_nothing_is_classified_twice(model: EdgeModel, monkeypatch: pytest.Monke
         ({"resume": False}, "go on with --resume, or delete it"),
         ({"top_k": 3}, r"another top-k \(2; now 3\)"),
         ({"min_confidence": 0.5}, r"another min-confidence \(0.0; now 0.5\)"),
-        ({"sort_into": "sorted"}, r"another folder to sort into \(None; now sorted\)"),
+        ({"sort_into": None}, r"another folder to sort into \(sorted; now None\)"),
         ({"link": True}, "another kind of copies"),
     ],
 )
 def test_a_run_is_not_resumed_as_another(model: EdgeModel, options: dict[str, Any], reason: str) -> None:
-    stop_after(5, model, top_k=2)
+    asked: dict[str, Any] = {"top_k": 2, "sort_into": "sorted"}
+    stop_after(5, model, **asked)
     left = Path("out.csv.partial").read_bytes()
     with pytest.raises(UsageError, match=reason):
-        classify(model, **{"top_k": 2, "resume": True} | options)
+        classify(model, **asked | {"resume": True} | options)
     assert Path("out.csv.partial").read_bytes() == left
-    assert len(classify(model, top_k=2, resume=True)) == 20
+    assert len(classify(model, resume=True, **asked)) == 20
 
 
 def test_a_run_is_not_resumed_with_another_model_or_other_photos(
@@ -203,8 +206,22 @@ def test_a_disk_that_fails_late_is_noticed(model: EdgeModel, monkeypatch: pytest
     monkeypatch.undo()
 
 
+def test_what_fails_at_the_end_is_all_that_is_left_to_do(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        assert len(paths()) == 20
+        raise OSError(28, "No space left on device", "report.html")
+
+    with pytest.raises(ResultsError, match=r"report\.html: No space left on device; .* --resume"):
+        classify(model, finish=fail)
+    done: list[int] = []
+    monkeypatch.setattr(folder.images, "load", pytest.fail)
+    assert len(classify(model, resume=True, finish=lambda: done.append(len(paths())))) == 20
+    assert done == [20]
+    assert not Path("out.csv.partial").exists()
+
+
 def test_a_full_disk_keeps_the_rows_so_far(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -223,7 +240,9 @@ def test_arguments_are_checked_before_anything_is_written(model: EdgeModel) -> N
         ({"output": "out.txt"}, "the suffix says the format"),
         ({"output": "photos/../photos"}, "is what is read"),
         ({"output": None, "resume": True}, "nothing can be resumed"),
-        ({"sort_into": "photos/sorted"}, "lies in photos"),
+        ({"sort_into": "photos/sorted"}, "sort into a folder elsewhere"),
+        ({"link": True}, "name a folder to sort them into"),
+        ({"workers": 0}, "it takes one at least"),
     ):
         with pytest.raises(UsageError, match=reason):
             classify(model, **options)

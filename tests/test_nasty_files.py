@@ -48,7 +48,16 @@ CONTENT = {
 }
 """What the files are, and a part of the reason that the row should give; "" if it should be classified."""
 
-NAMES = [os.fsdecode(b"caf\xe9.png"), "new\nline.png", "a,b.png", 'quo"te.png', "=1+1.png", "<b>[red].png", " .png"]
+NAMES = [
+    os.fsdecode(b"caf\xe9.png"),
+    "new\nline.png",
+    "cr\rx.png",
+    "a,b.png",
+    'quo"te.png',
+    "=1+1.png",
+    "<b>[red].png",
+    " .png",
+]
 DEEP = "d/" * 300 + "photo.png"
 
 

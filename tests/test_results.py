@@ -44,11 +44,29 @@ def test_csv_keeps_the_bytes_of_names(tmp_path: Path) -> None:
     assert b"photos/caf\xe9.jpg" in saved(tmp_path, ".csv").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-1.jpg", "@sum.jpg", "\t=1.jpg"])
+@pytest.mark.parametrize("text", ["cr\rx", "cr\r\nlf", "end\r\n", "a\nb", 'a"b', "a,b"])
+def test_csv_has_one_line_for_each_row_whatever_the_texts(text: str) -> None:
+    file = io.StringIO(newline="")
+    row = Row(text, text, 0.5, ((text, 0.5),), text, 1.0, text)
+    list(write_csv([row, row], file, 1))
+    _, *lines = csv.reader(io.StringIO(file.getvalue(), newline=""))
+    assert lines == [[text, text, "0.5", text, "0.5", text, "1.0", text]] * 2
+    assert "\r" not in file.getvalue().replace(text, "")
+
+
+def test_a_reader_of_a_pipe_gets_each_row_at_once() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)  # fails rather than waits
+    with os.fdopen(reading, "rb") as end, os.fdopen(writing, "w", errors="surrogateescape") as file:
+        for row in write_csv(ROWS, file, 2):
+            assert end.read().endswith(b"cnn.tflite\n"), row
+
+
+@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-1.jpg", "@sum.jpg", "\t=1.jpg", "\r=1.jpg"])
 def test_no_spreadsheet_takes_a_name_for_a_formula(name: str) -> None:
     file = io.StringIO()
     list(write_csv([Row(name, "cat", 0.5, (("cat", 0.5),), "", 1.0, "m")], file, 1))
-    (row,) = csv.DictReader(io.StringIO(file.getvalue()))
+    (row,) = csv.DictReader(io.StringIO(file.getvalue(), newline=""))
     assert row["path"] == f"./{name}"  # the same file
 
 

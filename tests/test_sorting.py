@@ -107,7 +107,27 @@ def test_unreadable_photos_stay_and_vanished_ones_are_errors() -> None:
 def test_a_folder_that_would_feed_itself_is_refused() -> None:
     Path("photos/deep").mkdir(parents=True)
     Path("file").touch()
-    for folder in ("photos", "photos/sorted", "photos/deep/../x", "file"):
+    for folder in ("photos", "photos/sorted", "photos/deep/../x", "file", ".", "photos/.."):
         with pytest.raises(UsageError, match=folder):
             check_folder(Path(folder), [Path("photos")])
     check_folder(Path("sorted"), [Path("photos")])
+
+
+def test_two_runs_do_not_sort_into_one_folder() -> None:
+    rows = [row("a/1.jpg", content="one"), row("a/2.jpg", content="two")]
+    first = sort_photos(rows, Path("sorted"), link=False)
+    next(first)
+    with pytest.raises(UsageError, match="sorted: another process is working on it"):
+        sort(*rows)
+    assert list(first) == rows[1:]
+    assert sort(*rows) == rows
+
+
+def test_a_card_whose_files_have_no_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    photo = row("a/1.jpg", content="one")
+    monkeypatch.setattr(os, "utime", refuse)
+    assert sort(photo) == [photo]
+    assert found() == {"cat/1.jpg": "one"}

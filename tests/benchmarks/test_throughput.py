@@ -52,7 +52,7 @@ def test_the_naive_loop_says_much_the_same(model: EdgeModel, tmp_path: Path) -> 
 def test_memory_and_the_first_row(model: EdgeModel, tmp_path: Path) -> None:
     throughput.make_tree(tmp_path / "tree", files=50, each=20)
     assert len(list((tmp_path / "tree").rglob("*.png"))) == 50
-    first, peak = throughput.memory(tmp_path / "tree", model.path)
+    first, peak = throughput.memory(tmp_path / "tree", model.path, tmp_path / "out.parquet")
     assert 0 < first < 60
     assert 10 < peak < 2000
 
