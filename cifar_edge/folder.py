@@ -284,7 +284,7 @@ def _rows(
         inferring = (perf_counter() - start) / max(1, len(photos))
     best = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
     shares = np.take_along_axis(probabilities, best, axis=1)
-    ranked = zip(np.isfinite(probabilities).all(axis=1), best.tolist(), shares.tolist(), strict=True)
+    ranked = zip(np.isfinite(probabilities.sum(axis=1)).tolist(), best.tolist(), shares.tolist(), strict=True)
     rows = []
     for file, reason, seconds in zip(files, reasons, reading, strict=True):
         if not reason:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import functools
 import io
 import json
@@ -422,24 +421,6 @@ def test_a_full_disk_while_classifying(int8: Path, many_photos: Path, tmp_path: 
     assert (tmp_path / "out.csv.partial").stat().st_size > 40_000
     assert process(*arguments, "--resume").returncode == 0
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 801
-
-
-def test_a_report_that_fails_costs_no_row(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
-    page, results = tmp_path / "report.html", tmp_path / "out.csv"
-    arguments = ("classify", PHOTOS / "ship", "--model", int8, "-o", results, "--report", page)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "write_text", refuse)
-        outcome = cifar_edge(*arguments)
-    assert outcome.code == 1
-    assert "report.html: No space left on device; put that right and go on with the same command" in outcome.err
-    assert results.exists()
-    assert not page.exists()
-    assert cifar_edge(*arguments, "--resume").code == 0
-    assert page.exists()
-
-
-def refuse(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -369,10 +369,14 @@ def test_a_report_that_cannot_be_written_leaves_the_results(
     def full(template: str, data: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "_fill", full)
     files = ("--output", tmp_path / "results.csv", "--report", tmp_path / "report.html")
-    outcome = cifar_edge("classify", PHOTOS, "--model", run / "cnn-int8.tflite", *files)
+    arguments = ("classify", PHOTOS, "--model", run / "cnn-int8.tflite", *files)
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "_fill", full)
+        outcome = cifar_edge(*arguments)
     assert outcome.code == 1
-    assert f"error: {tmp_path}/report.html: No space left on device" in outcome.err
-    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+    assert f"error: {tmp_path}/report.html: No space left on device; put that right and go on with" in outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {"results.csv", "results.csv.partial"}
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 28
+    assert cifar_edge(*arguments, "--resume").code == 0  # the report is all that it makes
+    assert {path.name for path in tmp_path.iterdir()} == {"results.csv", "report.html"}
