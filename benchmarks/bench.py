@@ -199,16 +199,22 @@ def count_photos(folder: Path) -> int:
 
 
 def busy(models: Sequence[ModelRecord]) -> list[str]:
-    """Say which latencies tell more of what else the computer did than of a network."""
-    found = []
+    """Say whether latencies tell more of what else the computer did than of the networks."""
+    moved, shares = {}, {}
     for model in models:
         for timing in model.timings:
             setting = f"{model.name} under {timing.runtime} (threads {timing.threads}, batch {timing.batch})"
-            moved = timing.latency.spread / timing.latency.median
-            if moved > UNSTEADY:
-                found.append(f"the computer was busy: the latency of {setting} moved by {moved:.0%}; measure again")
-            if timing.of_peak > 1:
-                found.append(f"the computer was busy: {setting} did {timing.of_peak:.0%} of the peak; measure again")
+            moved[setting] = timing.latency.spread / timing.latency.median
+            shares[setting] = timing.of_peak
+    found = []
+    if unsteady := sorted((setting for setting in moved if moved[setting] > UNSTEADY), key=lambda each: -moved[each]):
+        found.append(
+            f"the computer was busy: {len(unsteady)} of {len(moved)} latencies moved by more than {UNSTEADY:.0%}, "
+            f"most of all {unsteady[0]}, by {moved[unsteady[0]]:.0%}; measure again"
+        )
+    if shares and max(shares.values()) > 1:
+        best = max(shares, key=lambda each: shares[each])
+        found.append(f"the computer was busy: {best} did {shares[best]:.0%} of the CPU's peak; measure again")
     return found
 
 
