@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from cifar_edge.benchmarks import latency as latency_module
 from cifar_edge.benchmarks.latency import FEWEST, SETTLE, WARM_UP, in_turn, measure
 
 
@@ -31,7 +32,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("cifar_edge.benchmarks.latency.time", clock)
+    monkeypatch.setattr(latency_module, "time", clock)
     return clock
 
 
