@@ -18,7 +18,7 @@ demo: .venv/installed-train
 	$(BIN)/cifar-edge export --quantize $(DEMO)
 	$(BIN)/cifar-edge classify --model $(DEMO)/nano-int8.tflite tests/photos
 	$(BIN)/cifar-edge bench --data sample $(DEMO)/nano-float32.tflite $(DEMO)/nano-int8.tflite
-	@echo 'That was a tenth of the data. Next, all of it, in about ten minutes:'
+	@echo 'That was a tenth of the data. Next, all of it, in about five minutes:'
 	@echo '    . .venv/bin/activate'
 	@echo '    cifar-edge train'
 	@echo '    cifar-edge export --quantize'
