@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +26,7 @@ from cifar_edge.export.exam import Exam, exam_for
 from cifar_edge.export.plots import quantization_figure
 from cifar_edge.export.source import Source, check_told
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
-from cifar_edge.files import only_process, write_together
+from cifar_edge.files import check_writable, only_process, write_together
 from cifar_edge.graph import operations
 from cifar_edge.images import FIT
 from cifar_edge.model import EdgeModel
@@ -125,8 +124,7 @@ def export(
         raise UsageError(f"unknown format {', '.join(sorted(unknown))}; choose from {', '.join(FORMATS)}")
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise UsageError(f"--max-drop {max_drop:g}: give a number of points from 0 to 100, as in 1.0")
-    if not os.access(source.file.parent, os.W_OK):
-        raise UsageError(f"{source.file.parent}: cannot be written to; copy the model elsewhere, or allow it")
+    check_writable(source.file.parent)
     calibration = calibration or from_training_set(data.train)
     with only_process(source.file.parent):
         if source.of_cifar10:
