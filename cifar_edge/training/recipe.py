@@ -38,6 +38,9 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images a step.
         augment: one of `AUGMENTATIONS`.
+        label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016).
+        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose probabilities for the augmented images are half
+            of what the network is to learn (Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015).
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -49,6 +52,8 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 128
     augment: str = "none"
+    label_smoothing: float = 0.0
+    teacher: str | None = None
     seed: int = 0
 
 
@@ -59,6 +64,9 @@ RECIPES = {
         Recipe("cnn", augment="standard"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
         Recipe("nano", "sgd", 0.15, weight_decay=4e-3, epochs=10, batch_size=256, augment="standard"),
+        Recipe(
+            "small", "sgd", 0.3, weight_decay=4e-3, epochs=50, batch_size=256, augment="robust", label_smoothing=0.05
+        ),
     )
 }
 
@@ -85,7 +93,14 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     recipe = replace(recipe, **given)  # type: ignore[arg-type] # names and types are those of the fields
     _one_of("schedule", recipe.schedule, SCHEDULES)
     _one_of("augment", recipe.augment, AUGMENTATIONS)
-    for name, lowest in (("learning_rate", 1e-12), ("weight_decay", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+    for name, lowest in (
+        ("learning_rate", 1e-12),
+        ("weight_decay", 0),
+        ("epochs", 1),
+        ("batch_size", 1),
+        ("seed", 0),
+        ("label_smoothing", 0),
+    ):
         value = getattr(recipe, name)
         if not (lowest <= value < 2**32 and math.isfinite(value)):
             raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give a number from {lowest:g} up")
