@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 from cifar_edge.graph import operations, parameters
-from cifar_edge.model import EdgeModel
+from cifar_edge.model import MODELS, EdgeModel
+
+FIGURES = ("model", "file", "parameters", "MACs", "latency", "top-1", "under corruptions", "calibration error")
+
+
+def shipped() -> list[tuple[str, ...]]:
+    """List the models that come with this package, with `FIGURES` as `cifar-edge bench` measured them.
+
+    Latency is that on the computer that `cifar_edge/models/README.md` names.
+    """
+    return [
+        (
+            model["name"].partition("/")[2],
+            f"{model['size'] / 1000:,.0f} KB",
+            f"{model['parameters'] / 1000:,.0f} K",
+            f"{model['macs'] / 1e6:.1f} M",
+            f"{model['timings'][0]['latency']['median']:.0f} µs",
+            f"{model['evaluation']['accuracy']:.2%}",
+            f"{model['robustness']['mean_corrupted_accuracy']:.1%}",
+            f"{model['evaluation']['ece']:.1%}",
+        )
+        for model in json.loads((MODELS / "bench.json").read_text())["models"]
+    ]
 
 
 def describe(model: EdgeModel) -> list[tuple[str, str]]:

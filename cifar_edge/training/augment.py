@@ -41,9 +41,9 @@ def standard(images: Images, rng: np.random.Generator, max_shift: int = 4) -> Im
 def robust(images: Images, rng: np.random.Generator) -> Images:
     """Augment for photos and noise: `standard`, then random geometry and random damage to some of the images.
 
-    About a third of the images stay undamaged, the others get one or more of `DAMAGES`, each of random strength: none of
-    them is a family of CIFAR-10-C with its constants, but several are relatives; `cifar_edge/models/README.md`
-    says which.
+    About a third of the images stay undamaged, the others get one or more of `DAMAGES`, each of random strength.
+    None of them is a family of CIFAR-10-C with its constants, but several are relatives: the page of the models
+    that ship says which.
 
     Args:
         images: uint8, (N, H, W, 3).
@@ -182,7 +182,7 @@ def _jpeg(images: Images, rng: np.random.Generator) -> Images:
 
 
 DAMAGES: dict[Augmentation, float] = {
-    _frame: 0.5,
+    _frame: 0.5,  # alone it is no damage
     _shake: 0.15,
     _scatter: 0.05,
     _coarsen: 0.08,

@@ -191,7 +191,11 @@ def _finish(run: Run, select: Split, test: Split) -> Evaluation:
 def new_model(recipe: Recipe, steps_per_epoch: int) -> Any:
     """Return the recipe's network, ready for its first epoch."""
     keras.utils.set_random_seed(recipe.seed)
-    model = NETWORKS[recipe.model]()
+    return prepare(NETWORKS[recipe.model](), recipe, steps_per_epoch)
+
+
+def prepare(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
+    """Give a network the recipe's optimizer and loss, and return it."""
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch * recipe.epochs),
         loss="categorical_crossentropy",

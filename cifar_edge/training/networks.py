@@ -6,13 +6,18 @@ is Keras 3 without a backend's own operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
 INPUT_SHAPE = (32, 32, 3)
+
+Layer = tuple[int, int]
+"""Filters and strides of a convolution."""
+
+NANO: tuple[Layer, Sequence[Layer]] = ((32, 2), ((64, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1)))
 
 
 def ann(classes: int = 10) -> keras.Model:
@@ -59,21 +64,36 @@ def resnet8(classes: int = 10) -> keras.Model:
     return residual("resnet8", (16, 1), ((16, 1), (32, 2), (64, 2)), classes)
 
 
-def nano(classes: int = 10) -> keras.Model:
-    """Residual network for int8: 310 K parameters, 12.3 M MACs, faster than `resnet8`.
+def quick(classes: int = 10) -> keras.Model:
+    """Learns most in ten minutes: the network of `nano` under a name of its own."""
+    return plain("quick", *NANO, classes)
 
-    The first convolution halves the image, because filters are worth more than pixels; as `ann` otherwise.
+
+def nano(classes: int = 10) -> keras.Model:
+    """Plain network for int8: 465 K parameters, 12 M MACs, faster than `resnet8`; as `ann` otherwise.
+
+    The first convolution halves the image at once, because filters are worth more than pixels, and there is no
+    sum, because it takes time and so shallow a network learns without.
     """
-    return residual("nano", (32, 2), ((32, 1), (64, 2), (128, 2)), classes)
+    return plain("nano", *NANO, classes)
 
 
 def small(classes: int = 10) -> keras.Model:
-    """Residual network for int8: 1.8 M parameters, 83 M MACs, in five times the time of `nano`; as `ann` otherwise."""
-    return residual("small", (32, 1), ((64, 2), (128, 2), (128, 1), (128, 1), (256, 2)), classes)
+    """Residual network for int8: 1.6 M parameters, 70 M MACs, in five times the time of `nano`; as `ann` otherwise."""
+    return residual("small", (32, 1), ((64, 2), (112, 2), (112, 1), (112, 1), (256, 2)), classes)
+
+
+def plain(name: str, stem: Layer, convolutions: Iterable[Layer], classes: int = 10) -> keras.Model:
+    """Return convolutions of 3x3, each with ReLU, and the mean over the image; arguments as for `residual`."""
+    pixels = keras.Input(INPUT_SHAPE, name="pixels")
+    x = layers.Rescaling(1 / 255)(pixels)
+    for filters, strides in (stem, *convolutions):
+        x = layers.ReLU()(_convolution(x, filters, 3, strides))
+    return _classifier(name, pixels, layers.GlobalAveragePooling2D()(x), classes)
 
 
 def residual(name: str, stem: tuple[int, int], blocks: Iterable[tuple[int, int]], classes: int = 10) -> keras.Model:
-    """Residual network (He et al., 2016): a convolution, blocks of two, the mean over the image; all 3x3.
+    """Return a residual network (He et al., 2016): a convolution, blocks of two, the mean over the image; all 3x3.
 
     Args:
         name: what the network is called.
@@ -110,5 +130,5 @@ def _classifier(name: str, pixels: Any, features: Any, classes: int) -> keras.Mo
 
 
 NETWORKS: dict[str, Callable[[], keras.Model]] = {
-    network.__name__: network for network in (ann, cnn, resnet8, nano, small)
+    network.__name__: network for network in (ann, cnn, resnet8, quick, nano, small)
 }

@@ -63,14 +63,17 @@ RECIPES = {
         Recipe("ann", learning_rate=5e-4),
         Recipe("cnn", augment="standard"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
-        Recipe("nano", "sgd", 0.15, weight_decay=4e-3, epochs=10, batch_size=256, augment="standard"),
+        Recipe(
+            "quick", "sgd", 0.3, weight_decay=2e-3, epochs=30, batch_size=256, augment="standard", label_smoothing=0.1
+        ),
+        Recipe("nano", "sgd", 0.3, weight_decay=1e-3, epochs=60, batch_size=256, augment="robust", teacher="small"),
         Recipe(
             "small", "sgd", 0.3, weight_decay=4e-3, epochs=50, batch_size=256, augment="robust", label_smoothing=0.05
         ),
     )
 }
 
-DEFAULT = "nano"
+DEFAULT = "quick"
 """The network that is trained if nobody names one."""
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.errors import UsageError
 from cifar_edge.evaluation import predict_cifar10, tells_cifar10
-from cifar_edge.model import EdgeModel, find_model
+from cifar_edge.model import EdgeModel
 
 
 class Teacher:
     """Probabilities of a `.tflite` model, several times as fast as Keras would give them.
 
     Args:
-        name: as for `find_model`.
+        name: as for `EdgeModel`.
 
     Raises:
         UsageError: there is no such model, or it tells other classes than CIFAR-10's.
@@ -26,7 +25,7 @@ class Teacher:
 
     def __init__(self, name: str) -> None:
         # One interpreter for each core: images are many and small.
-        self._models = [EdgeModel(find_model(Path(name))) for _ in range(os.cpu_count() or 1)]
+        self._models = [EdgeModel(name) for _ in range(os.cpu_count() or 1)]
         if not tells_cifar10(self._models[0]):
             raise UsageError(f"{name}: tells other classes than CIFAR-10's; choose another teacher")
         self._pool = ThreadPoolExecutor(len(self._models))
