@@ -156,6 +156,12 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="Decoupled, as a share of the learning rate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of a label's weight that all classes get.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from too, '' for none.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATE-TIME")] = None,
     resume: Annotated[
@@ -176,6 +182,8 @@ def train(
         "weight_decay": weight_decay,
         "epochs": epochs,
         "batch_size": batch_size,
+        "label_smoothing": label_smoothing,
+        "teacher": teacher,
         "seed": seed,
     }
     if resume:

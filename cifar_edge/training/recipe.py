@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -40,7 +39,8 @@ class Recipe:
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016).
         teacher: a model of CIFAR-10, a name or a `.tflite` file, whose probabilities for the augmented images are half
-            of what the network is to learn (Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015).
+            of what the network is to learn (Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015);
+            "" for none.
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -53,7 +53,7 @@ class Recipe:
     batch_size: int = 128
     augment: str = "none"
     label_smoothing: float = 0.0
-    teacher: str | None = None
+    teacher: str = ""
     seed: int = 0
 
 
@@ -72,6 +72,16 @@ RECIPES = {
         ),
     )
 }
+
+RANGES = {
+    "learning_rate": (1e-12, 1e6),
+    "weight_decay": (0, 1e6),
+    "epochs": (1, 9999),  # checkpoints have names of four digits
+    "batch_size": (1, 50_000),
+    "label_smoothing": (0, 1),
+    "seed": (0, 2**32 - 1),
+}
+"""The lowest and the highest number that makes sense."""
 
 DEFAULT = "quick"
 """The network that is trained if nobody names one."""
@@ -96,17 +106,10 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     recipe = replace(recipe, **given)  # type: ignore[arg-type] # names and types are those of the fields
     _one_of("schedule", recipe.schedule, SCHEDULES)
     _one_of("augment", recipe.augment, AUGMENTATIONS)
-    for name, lowest in (
-        ("learning_rate", 1e-12),
-        ("weight_decay", 0),
-        ("epochs", 1),
-        ("batch_size", 1),
-        ("seed", 0),
-        ("label_smoothing", 0),
-    ):
+    for name, (lowest, highest) in RANGES.items():
         value = getattr(recipe, name)
-        if not (lowest <= value < 2**32 and math.isfinite(value)):
-            raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give a number from {lowest:g} up")
+        if not lowest <= value <= highest:
+            raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give {lowest:g} to {highest:g}")
     return recipe
 
 
