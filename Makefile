@@ -42,8 +42,7 @@ $(BENCH)/%/exported: $(BENCH)/%/model.keras
 bench: $(addsuffix /exported,$(RUNS)) .venv/installed-all
 	mkdir -p benchmarks/results
 	$(BIN)/cifar-edge bench --noise --runtime --profile --output benchmarks/results/bench.json \
-		--plot benchmarks/results nano small $(addsuffix /*-int8.tflite,$(RUNS)) \
-		nano-float32 small-float32 $(PEERS)
+		--plot benchmarks/results nano small $(addsuffix /*-int8.tflite,$(RUNS)) nano-float32 $(PEERS)
 
 # The models that ship, made again from the data alone: hours. What `nano` learns from is the `small` just made.
 SHIPPED := small nano
@@ -57,7 +56,7 @@ models: .venv/installed-train
 
 # What `cifar-edge models` and the models' own page say of them.
 figures: .venv/installed-all
-	$(BIN)/cifar-edge bench --noise --output cifar_edge/models/bench.json nano small nano-float32 small-float32 $(PEERS)
+	$(BIN)/cifar-edge bench --noise --output cifar_edge/models/bench.json nano small $(PEERS)
 	$(BIN)/python -m cifar_edge.benchmarks.outliers nano small
 
 # The tables of export/README.md, as they stand there.

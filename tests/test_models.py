@@ -56,12 +56,14 @@ def test_most_photos_are_recognized() -> None:
 def test_they_are_listed_with_the_figures_of_their_page(cifar_edge: Callable[..., Outcome]) -> None:
     listed = cifar_edge("models")
     assert listed.code == 0
-    for model in json.loads((MODELS / "bench.json").read_text())["models"]:
-        (line,) = (line for line in listed.out.splitlines() if line.split()[:1] == [model["name"].split("/")[1]])
-        assert f"{model['evaluation']['accuracy']:.2%}" in line
-        card = EdgeModel(MODELS.parent / f"{model['name']}.tflite").card
+    records = {model["name"]: model for model in json.loads((MODELS / "bench.json").read_text())["models"]}
+    for name in NAMES:
+        accuracy = records[f"models/{name}-int8"]["evaluation"]["accuracy"]
+        (line,) = (line for line in listed.out.splitlines() if line.startswith(f"{name}-int8 "))
+        assert f"{accuracy:.2%}" in line
+        card = EdgeModel(name).card
         assert card is not None
-        assert card.accuracy == pytest.approx(model["evaluation"]["accuracy"])
+        assert card.accuracy == pytest.approx(accuracy)
 
 
 def test_together_they_are_small() -> None:
