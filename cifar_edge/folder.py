@@ -27,7 +27,7 @@ from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
 
 BATCH_MILLISECONDS = 50  # of one worker's time: tiny files handed over one by one cost twice as much
-LARGEST_BATCH = 16  # photos; more gain little, and large photos may follow tiny ones
+LARGEST_BATCH = 32  # photos; more gain little, and large photos may follow tiny ones
 AHEAD = 16  # batches each worker may be ahead of the row that is next
 
 
