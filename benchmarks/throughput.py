@@ -31,6 +31,7 @@ from cifar_edge.model import EdgeModel
 from cifar_edge.native_output import silenced
 from cifar_edge.results import write_csv
 
+from .latency import Progress
 from .photos import camera_jpeg, crops
 
 PHOTOS = Path("tests/photos")
@@ -41,7 +42,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 CHUNK = 64  # files a thread takes at a time where others' decoders are measured
 
 
-def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]:
+def measure(folder: Path, model: EdgeModel, rounds: int = 5, progress: Progress = lambda *_: None) -> dict[str, float]:
     """Measure how many photos a second each way classifies, or only decodes; the ways take turns.
 
     Those of other libraries are left out where these are not installed (extras `bench` and `train`).
@@ -50,6 +51,7 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
         folder: of photos. If some cannot be read, Keras is left out, which would stop there.
         model: a `.tflite` file, best with the `model.keras` it came from beside it.
         rounds: how often each way has its turn.
+        progress: called after each turn.
 
     Returns:
         The median of photos a second, by the way's name.
@@ -68,11 +70,11 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
     if find_spec("keras") and keras_file.exists() and readable:
         ways["Keras"] = _with_keras(folder, keras_file, model)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
+    for done, (_, (name, way)) in enumerate(itertools.product(range(rounds), ways.items()), start=1):
+        start = time.perf_counter()
+        way()
+        seconds[name].append(time.perf_counter() - start)
+        progress(done, rounds * len(ways))
     return {name: len(paths) / statistics.median(taken) for name, taken in seconds.items()}
 
 
