@@ -273,7 +273,7 @@ def _timings(networks: dict[int, list[_Network]], options: Options, progress: Pr
     timed = {}
     for threads, batch in product(options.threads, options.batches):
         files = [(network.runtime, network.file) for network in networks[batch]]
-        what = f"timing {len(files)} networks in turn, threads {threads}, batch {batch}"
+        what = f"timing all in turn, threads {threads}, batch {batch}"
         progress(what, 0, ROUNDS)  # to load them may take longer than a round
         timed[threads, batch] = time_networks(files, threads, batch, options.baseline, progress=partial(progress, what))
     return timed

@@ -38,7 +38,7 @@ def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> 
 
 
 def test_progress_is_told_round_by_round(record: Record, told: dict[str, list[tuple[int, int]]]) -> None:
-    for what in (f"timing 2 networks in turn, threads 2, batch {batch}" for batch in (1, 2)):
+    for what in (f"timing all in turn, threads 2, batch {batch}" for batch in (1, 2)):
         assert told[what] == [(done, ROUNDS) for done in range(ROUNDS + 1)]
     for name in ("float32", "int8"):
         assert told[f"timing each operation of cnn-{name}.tflite"][-1] == (ROUNDS, ROUNDS)
