@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -75,7 +76,9 @@ def test_images_of_one_call_get_what_they_get_alone(mixed: bool, tmp_path: Path)
     model = EdgeModel(tmp_path / "model.tflite")
     alone = np.concatenate([model.predict(image[None]) for image in images])
     assert len(np.unique(alone, axis=0)) > 10
-    assert np.array_equal(model.predict(images), alone)
+    with ThreadPoolExecutor(4) as threads:
+        for together in threads.map(model.predict, [images] * 20):
+            assert np.array_equal(together, alone)
 
 
 def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> None:
