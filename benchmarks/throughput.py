@@ -6,6 +6,7 @@ Makes its own files (400 MB in a temporary folder), and prints throughput on 12-
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import statistics
@@ -56,7 +57,7 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5, progress: Progress 
     Returns:
         The median of photos a second, by the way's name.
     """
-    paths = list(find([folder]))
+    paths = list(_files(folder))
     readable = not any(row.error for row in classify_folder(folder, model))  # and now the files are in memory
     keras_file = model.path.parent / "model.keras"
     ways: dict[str, Callable[[], object]] = {
@@ -87,10 +88,10 @@ def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, floa
         photos: how many to look at.
     """
     start = time.perf_counter()
-    paths = list(itertools.islice(find([folder]), photos))
+    paths = list(itertools.islice(_files(folder), photos))
     seconds = {"list": time.perf_counter() - start}
     stages: dict[str, Callable[[Path], object]] = {
-        "read": Path.read_bytes,
+        "read": _read,
         "decode": lambda path: _decode(path, model),
         "resize": lambda path: _load(path, model),
     }
@@ -106,6 +107,11 @@ def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, floa
     with tempfile.TemporaryFile("w", errors="surrogateescape") as file:
         seconds["write"] = _each([None], lambda _: list(write_csv(rows, file, top_k=1)))
     return {name: max(0.0, 1000 * spent / len(paths)) for name, spent in seconds.items()}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Find photos; not pipes and the like, for which others' loops would wait for ever."""
+    return (path for path in find([folder]) if path.is_file())
 
 
 def _each(items: Sequence[Any], work: Callable[[Any], object]) -> float:
@@ -147,6 +153,11 @@ def _decode(path: Path, model: EdgeModel) -> None:
             image.load()
     except UNREADABLE:
         return
+
+
+def _read(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.read_bytes()
 
 
 def _load(path: Path, model: EdgeModel) -> None:
