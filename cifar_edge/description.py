@@ -23,7 +23,7 @@ def shipped() -> list[tuple[str, ...]]:
     """
     content = json.loads((MODELS / "bench.json").read_text())
     families = content["corruptions"]["families"]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model in content["models"]:
         folder, _, name = model["name"].partition("/")
         if folder != MODELS.name:  # what they were compared with

@@ -97,7 +97,9 @@ def _shake(images: Images, rng: np.random.Generator, copies: int = 7) -> Images:
     )
     along = reach * rng.uniform(-1, 1, (count, copies))
     places = np.rint(np.stack([along * np.sin(angle), along * np.cos(angle)], axis=-1)).astype(int)
-    total = sum(_shifted(images, places[:, copy]).astype(np.uint16) for copy in range(copies))
+    total = np.zeros(images.shape, np.uint16)
+    for copy in range(copies):
+        total += _shifted(images, places[:, copy])
     return (total // copies).astype(np.uint8)
 
 
@@ -109,7 +111,8 @@ def _scatter(images: Images, rng: np.random.Generator) -> Images:
         np.clip(axis + moved * rng.integers(-1, 2, moved.shape), 0, size - 1)
         for axis, size in zip(np.indices((height, width)), (height, width), strict=True)
     )
-    return images[np.arange(count)[:, None, None], rows, columns]
+    scattered: Images = images[np.arange(count)[:, None, None], rows, columns]
+    return scattered
 
 
 def _coarsen(images: Images, rng: np.random.Generator) -> Images:

@@ -246,8 +246,8 @@ def _targets(
 ) -> NDArray[np.float32]:
     """Return what the network is to answer, (N, classes)."""
     smoothing = recipe.label_smoothing
-    targets = (1 - smoothing) * _one_hot(labels) + smoothing / len(CLASSES)
-    return targets if teacher is None else (targets + teacher(images)) / 2
+    targets = _one_hot(labels) * np.float32(1 - smoothing) + np.float32(smoothing / len(CLASSES))
+    return targets if teacher is None else (targets + teacher(images)) / np.float32(2)
 
 
 def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
