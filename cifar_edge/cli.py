@@ -321,10 +321,10 @@ def classify(
     """
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.remote import is_remote
     from cifar_edge.report import Report, facts_of_run
     from cifar_edge.results import write_csv
     from cifar_edge.summary import Summary
-    from cifar_edge.remote import is_remote
     from cifar_edge.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
 
     here_only = {"--report": report, "--sort-into": sort_into, "--workers": workers}
@@ -333,9 +333,7 @@ def classify(
     if cluster is not None and output in (None, "-"):
         raise UsageError("a cluster writes many files: name a folder or URI for them (--output)")
     if report and any(map(is_remote, paths)):
-        raise UsageError(
-            f"{report}: a report shows photos on this machine; leave it out, or copy the photos here first"
-        )
+        raise UsageError(f"{report}: a report shows photos of this machine; leave it out, or copy them here first")
     chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)

@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import platform
+import socket
 import sys
 import tempfile
 import threading
@@ -160,15 +161,14 @@ def grouped(photos: Iterable[tuple[str, int]], largest: int, most_bytes: int = G
         most_bytes: how many the photos of a group have together, unless it is one photo.
     """
     group: list[str] = []
-    listed = size = 0
-    for path, its_size in photos:
+    size = 0
+    for listed, (path, its_size) in enumerate(photos):
         limit = min(largest, max(FIRST_GROUPS, listed // 20))
         if group and (len(group) >= limit or size + its_size > most_bytes):
             yield group
             group, size = [], 0
         group.append(path)
         size += its_size
-        listed += 1
     if group:
         yield group
 
@@ -184,19 +184,28 @@ def _connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():  # by who calls this
         yield
         return
+    if address:
+        _check_address(address)
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     try:
         ray.init(address or "auto", **quiet)
     except ConnectionError as error:
         if address:
-            raise UsageError(
-                f"{address}: no Ray cluster answers there; start this machine's node with `ray start --address={address}`"
-            ) from error
+            raise UsageError(f"{address}: {first_line(error)}; first: ray start --address={address}") from error
         ray.init("local", object_store_memory=OBJECT_STORE, **quiet)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise `UsageError` if nobody listens there; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{address}: no Ray cluster answers there ({error}); HOST:PORT is what is needed") from error
 
 
 def _check_nodes() -> str:

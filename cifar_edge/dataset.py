@@ -77,7 +77,7 @@ class DataSet:
         resume: go on where an earlier run of the same request was, if there was one.
 
     Raises:
-        UsageError: something else is there, or results of an earlier run that are not to be continued, or not like this.
+        UsageError: something else is there, or an earlier run's results that are not to be continued, or not like this.
         StorageError: it cannot be reached.
         OSError: nothing can be written in this folder.
         ModuleNotFoundError: it needs pyarrow, the extra `parquet`.

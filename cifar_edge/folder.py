@@ -244,7 +244,7 @@ def request(places: Sequence[Path | str], model: EdgeModel, options: Options) ->
         "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
         "choice of labels": model.labels,
         "pixel range": model.pixel_range,
-        "working folder": str(Path.cwd()),
+        "working folder": None if all(map(remote.is_remote, places)) else str(Path.cwd()),
         "choice of paths": [str(path) for path in places],
         "fit": options.fit,
         "use of thumbnails": options.exif_thumbnails,

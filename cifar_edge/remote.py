@@ -11,7 +11,7 @@ from typing import Any
 from cifar_edge import images
 from cifar_edge.errors import ImageError, StorageError, UsageError, first_line
 
-WAITS = (0.5, 2, 8)
+WAITS = (1, 5)
 """Seconds before each further attempt; below them, the client of a storage has a patience of its own."""
 
 LARGEST = 1 << 28  # bytes of a photo that are read; no camera makes more, and several are in memory together
@@ -176,15 +176,16 @@ def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: 
         OSError: an answer that is final.
         StorageError: there was no answer.
     """
-    for wait in (*WAITS, None):
+    waits = iter(WAITS)
+    while True:
         try:
             return call(*arguments, **options)
         except Exception as error:  # clients have trees of their own
             if isinstance(error, FINAL) or getattr(error, "errno", None) == errno.EINVAL:
                 raise
-            if wait is None:
+            if (wait := next(waits, None)) is None:
                 raise StorageError(
-                    f"{what}: cannot be reached ({first_line(error)}); what is done is kept, go on with --resume"
+                    f"{what}: cannot be reached ({first_line(error)}); try again later, or --resume"
                 ) from error
             time.sleep(wait)
 
