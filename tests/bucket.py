@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import s3fs
 
+from cifar_edge import remote
 from cifar_edge.results import Row
 
 from .conftest import ROOT
@@ -45,6 +47,8 @@ def s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     finally:
         server.stdin.close()
         server.wait()
+        remote._system.cache_clear()  # its address was another one
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def main(folder: Path) -> None:
