@@ -29,4 +29,4 @@ class Deadly(LocalFileSystem):
 
 
 register_implementation("deadly", Deadly)
-cluster.HANGING = 2
+cluster.HANGING = 5
