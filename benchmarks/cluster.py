@@ -95,7 +95,8 @@ def measure(way: str, folder: Path, model: Path, output: Path, address: str = ""
     with _largest_worker() as worker:
         arguments = [way, str(folder), str(model), str(output), address, str(total)]
         said = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return Measured(*map(float, said.split()), max(worker))
+    seconds, first, rate, driver = map(float, said.split())
+    return Measured(seconds, first, rate, driver, max(worker))
 
 
 @contextmanager

@@ -311,8 +311,8 @@ def _classify_group(common: Any, row: dict[str, bytes]) -> dict[str, Any]:
     try:
         rows_of, folder = _prepared(common)
         _end_if_nothing_happens()
-        for row in classify_files(files, rows_of, workers):
-            rows.append(row)
+        for one in classify_files(files, rows_of, workers):
+            rows.append(one)
             _end_if_nothing_happens()
         write_part(folder, rows)
     except Exception as error:  # whatever it is, other groups would meet it too
@@ -324,7 +324,7 @@ def _classify_group(common: Any, row: dict[str, bytes]) -> dict[str, Any]:
 
 def _end_if_nothing_happens() -> None:
     """Let this process end unless this is called again soon; even a decoder that lets no other thread run is ended."""
-    faulthandler.dump_traceback_later(HANGING, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(HANGING, exit=True, file=sys.stderr)
 
 
 @functools.lru_cache(maxsize=1)

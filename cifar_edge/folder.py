@@ -37,25 +37,22 @@ AHEAD = 16  # batches each worker may be ahead of the row that is next
 REMOTE_READERS = 8  # threads for each processor where photos come over a network, and wait more than they work
 
 
-def find(paths: Sequence[str | Path]) -> Iterator[Path | str]:
+def find(paths: Sequence[str | Path]) -> Iterator[Path]:
     """Yield the files named by `paths` and the photos in the folders among them, in `results.order`, each once.
 
     Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
     A folder that cannot be listed is yielded in place of its content. Of a place that is given in two spellings
-    the first counts, and one inside another not at all. A text with `://` is a URI, and what is found there too.
+    the first counts, and one inside another not at all.
 
     Raises:
         UsageError: one of the paths does not exist; before anything is yielded.
     """
-    starts = [Path(path) for path in paths if not remote.is_remote(path)]
-    places = remote.distinct(str(path) for path in paths if remote.is_remote(path))
+    starts = [Path(path) for path in paths]
     for start in starts:
         if not os.path.lexists(start):
             raise UsageError(f"{start}: no such file or folder")
-    found: list[Iterator[Path | str]] = [_search(start) for start in _distinct(starts)]
-    found += [(uri for uri, _ in remote.photos(place)) for place in places]
-    return heapq.merge(*found, key=lambda path: order(str(path)))
+    return heapq.merge(*map(_search, _distinct(starts)), key=lambda path: order(str(path)))
 
 
 def _distinct(starts: Iterable[Path]) -> list[Path]:
@@ -74,7 +71,7 @@ def _distinct(starts: Iterable[Path]) -> list[Path]:
     ]
 
 
-def _search(start: Path) -> Iterator[Path | str]:
+def _search(start: Path) -> Iterator[Path]:
     # A folder's name gets a NUL, as in `order`, so that a name is all there is to hold and to sort.
     levels = [(Path(), [f"{start}\0" if start.is_dir() else str(start)])]
     while levels:
@@ -169,7 +166,7 @@ def classify_folder(
         raise UsageError("nothing can be resumed without the file of results: name it")
     if link and sort_into is None:
         raise UsageError("links are a way to sort photos: name a folder to sort them into")
-    files = _at_least_one(find(places), places)
+    files = _at_least_one(_photos(places), places)
     if sort_into is not None:
         check_folder(Path(sort_into), places)
 
@@ -251,6 +248,14 @@ def request(places: Sequence[Path | str], model: EdgeModel, options: Options) ->
         "top-k": options.top_k,
         "min-confidence": options.min_confidence,
     }
+
+
+def _photos(places: Sequence[Path | str]) -> Iterator[Path | str]:
+    """Yield what `find` finds in the paths, and the URIs of photos at those places that are URIs."""
+    found: list[Iterator[Path | str]] = [iter(find([place for place in places if isinstance(place, Path)]))]
+    for place in remote.distinct(place for place in places if isinstance(place, str)):
+        found.append(uri for uri, _ in remote.photos(place))
+    return heapq.merge(*found, key=lambda path: order(str(path)))
 
 
 def _at_least_one(files: Iterator[Path | str], places: Sequence[Path | str]) -> Iterator[Path | str]:

@@ -93,7 +93,7 @@ def read(uri: str) -> bytes:
             system.info(path)
         except Exception:  # the storage itself is away
             raise error from None
-        raise ImageError(f"cannot be read, though it is there ({first_line(error.__cause__ or error)})") from error
+        raise ImageError(f"cannot be read, though it is there ({error.__cause__})") from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # S3's answer for the first bytes of an empty object
             return b""

@@ -158,16 +158,9 @@ def test_a_photo_that_kills_or_blocks_its_reader_is_named_and_all_others_have_ro
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "deadly"))
     nodes = Nodes()
     nodes.add()
-    command = [
-        sys.executable,
-        "-m",
-        "cifar_edge",
-        "classify",
-        f"deadly://{tmp_path}/photos",
-        "--cluster",
-        nodes.address,
-    ]
+    command = [sys.executable, "-m", "cifar_edge", "classify", f"deadly://{tmp_path}/photos"]
     command += ["--model", str(run / "cnn-int8.tflite"), "--output", str(tmp_path / "results")]
+    command += ["--cluster", nodes.address]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     nodes.close()
     assert done.returncode == 1
