@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -226,12 +227,16 @@ def classifier(model: EdgeModel, options: Options) -> Callable[[Sequence[Path | 
         raise UsageError(f"min-confidence {options.min_confidence}: a probability is from 0 to 1")
     images.check_fit(options.fit)
 
-    def load(file: Path | str) -> NDArray[np.uint8]:
-        photo = io.BytesIO(remote.read(str(file))) if remote.is_remote(file) else file
-        return images.load(photo, model.height, model.width, options.fit, options.exif_thumbnails)
+    fit, exif_thumbnails = options.fit, options.exif_thumbnails
+    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
+
+    def load_either(file: Path | str) -> NDArray[np.uint8]:
+        return load(io.BytesIO(remote.read(file)) if isinstance(file, str) and remote.is_remote(file) else file)
 
     lock = threading.Lock()
-    return partial(_rows, load=load, model=model, lock=lock, top_k=options.top_k, min_confidence=options.min_confidence)
+    return partial(
+        _rows, load=load_either, model=model, lock=lock, top_k=options.top_k, min_confidence=options.min_confidence
+    )
 
 
 def request(places: Sequence[Path | str], model: EdgeModel, options: Options) -> dict[str, Any]:
@@ -253,8 +258,8 @@ def request(places: Sequence[Path | str], model: EdgeModel, options: Options) ->
 def _photos(places: Sequence[Path | str]) -> Iterator[Path | str]:
     """Yield what `find` finds in the paths, and the URIs of photos at those places that are URIs."""
     found: list[Iterator[Path | str]] = [iter(find([place for place in places if isinstance(place, Path)]))]
-    for place in remote.distinct(place for place in places if isinstance(place, str)):
-        found.append(uri for uri, _ in remote.photos(place))
+    uris = remote.distinct(place for place in places if isinstance(place, str))
+    found += [map(itemgetter(0), remote.photos(uri)) for uri in uris]
     return heapq.merge(*found, key=lambda path: order(str(path)))
 
 
