@@ -126,9 +126,9 @@ def classify_on_cluster(
     folder = str(output) if remote.is_remote(output) else str(Path(output).absolute())
     if next(list_photos(places), None) is None:
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
+    data_set = DataSet(folder, request(places, model, options), resume)
     with _connected(address):
         say(_check_nodes())
-        data_set = DataSet(folder, request(places, model, options), resume)
         job = Job(model.path.name, model.path.read_bytes(), model.labels, model.pixel_range, options, folder)
         tally = data_set.tally()
         for largest in ROUNDS:
@@ -136,7 +136,8 @@ def classify_on_cluster(
                 break
             _round(job, places, tally.paths, largest, advance)
             tally = data_set.tally()
-        _check_complete(folder, places, tally.paths)
+        else:
+            _check_complete(folder, places, tally.paths)
         data_set.finish(tally)
     return tally.summary
 
@@ -179,6 +180,7 @@ def _connected(address: str | None) -> Iterator[None]:
     import ray
     import ray.data
 
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what counts is said below
     warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
     if ray.is_initialized():  # by who calls this
@@ -257,21 +259,21 @@ def _round(job: Job, places: Sequence[Path | str], done: Paths, largest: int, ad
     context.max_errored_blocks = -1  # of lost tasks the next round takes care
     context.enable_progress_bars = False
     here = ray.get_runtime_context().get_node_id()
-    common = ray.put((job, places, done, largest))
+    listing, shared = ray.put((places, done, largest)), ray.put(job)
     # Photos are listed once: done again elsewhere, it could make other groups.
-    groups = ray.data.range(1).map_batches(functools.partial(_list_groups, common), **_once_on(here))
-    results = groups.map(functools.partial(_classify_group, common), num_cpus=1, max_retries=RETRIES)
+    groups = ray.data.range(1).map_batches(functools.partial(_list_groups, listing), **_once_on(here))
+    results = groups.map(functools.partial(_classify_group, shared), num_cpus=1, max_retries=RETRIES)
     try:
         for result in _in_time(results.iter_rows(), STALLED):
             if result["failure"]:
-                raise ResultsError(f"{result['failure']}; what is done is kept, go on with --resume")
+                raise ResultsError(f"{result['failure']}; what is done is kept for --resume")
             advance(result["photos"])
     except Empty:
         raise ResultsError(
-            f"{job.output}: no photo was done for {STALLED // 60} minutes; what is done is kept, go on with --resume"
+            f"{job.output}: no photo was done for {STALLED // 60} minutes; what is done is kept for --resume"
         ) from None
     except ray.exceptions.RayError as error:
-        raise ResultsError(f"Ray: {first_line(error)}; what is done is kept, go on with --resume") from error
+        raise ResultsError(f"Ray: {first_line(error)}; what is done is kept for --resume") from error
 
 
 def _in_time(items: Iterable[Any], seconds: float) -> Iterator[Any]:
@@ -293,30 +295,30 @@ def _in_time(items: Iterable[Any], seconds: float) -> Iterator[Any]:
         raise message[1]
 
 
-def _list_groups(common: Any, _: Any) -> Iterator[dict[str, list[bytes]]]:
+def _list_groups(listing: Any, _: Any) -> Iterator[dict[str, list[bytes]]]:
     """List what has no row, on a worker."""
     import ray
 
-    _, places, done, largest = ray.get(common)
+    places, done, largest = ray.get(listing)
     missing = ((file, size) for file, size in list_photos(places) if file not in done)
     for group in grouped(missing, largest):
         yield {"files": [os.fsencode("\0".join(group))]}
 
 
-def _classify_group(common: Any, row: dict[str, bytes]) -> dict[str, Any]:
+def _classify_group(job: Any, row: dict[str, bytes]) -> dict[str, Any]:
     """Classify a group and write its rows, on a worker."""
     files = os.fsdecode(row["files"]).split("\0")
     workers = REMOTE_READERS if remote.is_remote(files[0]) else 1
     rows = []
     try:
-        rows_of, folder = _prepared(common)
+        rows_of, folder = _prepared(job)
         _end_if_nothing_happens()
         for one in classify_files(files, rows_of, workers):
             rows.append(one)
             _end_if_nothing_happens()
         write_part(folder, rows)
     except Exception as error:  # whatever it is, other groups would meet it too
-        return {"photos": 0, "failure": first_line(error)}
+        return {"photos": 0, "failure": f"on {platform.node()}: {first_line(error)}"}
     finally:
         faulthandler.cancel_dump_traceback_later()
     return {"photos": len(rows), "failure": ""}
@@ -328,11 +330,11 @@ def _end_if_nothing_happens() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _prepared(common: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row]], str]:
+def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row]], str]:
     """Return a classifier, made once in a process, and where its rows go."""
     import ray
 
-    job: Job = ray.get(common)[0]
+    job: Job = ray.get(reference)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, job.model)
         path.write_bytes(job.content)

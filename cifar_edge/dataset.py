@@ -91,17 +91,17 @@ class DataSet:
             raise UsageError(f"{folder}: many files are written there; name a folder, or a file on this machine")
         self._labels: Sequence[str] = request["choice of labels"]
         asked = json.dumps(request).encode("ascii")
-        names = self._names()
-        if REQUEST in names:
-            if not resume:
-                raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
-            check_request(f"{folder}/{REQUEST}", self._read(REQUEST), asked)
-            if SUCCESS in names:
-                self._remove(SUCCESS)
-        elif names:
+        names = set(self._names())
+        if REQUEST not in names and names:
             raise UsageError(f"{folder}: not empty, but no results of this program; choose another folder")
-        else:
+        if not names - {REQUEST}:  # nothing is lost
             write(self.folder, REQUEST, asked)
+            return
+        if not resume:
+            raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
+        check_request(f"{folder}/{REQUEST}", self._read(REQUEST), asked)
+        if SUCCESS in names:
+            self._remove(SUCCESS)
 
     def complete(
         self, files: Iterable[Path | str], classify: Callable[[Iterable[Path | str]], Iterator[Row]]

@@ -184,9 +184,7 @@ def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: 
             if isinstance(error, FINAL) or getattr(error, "errno", None) == errno.EINVAL:
                 raise
             if (wait := next(waits, None)) is None:
-                raise StorageError(
-                    f"{what}: cannot be reached ({first_line(error)}); try again later, or --resume"
-                ) from error
+                raise StorageError(f"{what}: cannot be reached ({first_line(error)}); try again later") from error
             time.sleep(wait)
 
 

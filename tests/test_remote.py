@@ -121,7 +121,7 @@ def test_when_the_storage_is_away_the_run_ends_and_goes_on_later(model: Path, we
     rows = classify_folder("weak://bucket", model, 1, output=tmp_path / "rows.jsonl")
     before = [next(rows) for _ in range(5)]
     weak.weakness["*"] = 9999
-    with pytest.raises(StorageError, match=r"weak:///bucket.* cannot be reached .*--resume"):
+    with pytest.raises(StorageError, match=r"weak:///bucket.* cannot be reached .*try again"):
         list(rows)
     weak.weakness.clear()
     again = list(classify_folder("weak://bucket", model, output=tmp_path / "rows.jsonl", resume=True))
