@@ -19,7 +19,7 @@ from typing import NamedTuple
 from .machine import this_machine
 from .throughput import make_large, make_tree
 
-LARGE, SMALL = 960, 20_000
+LARGE, SMALL = 480, 20_000
 FILES = (1_000, 10_000, 100_000)
 STORE = 100_000_000  # bytes of a node's object store
 

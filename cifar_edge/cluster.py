@@ -45,7 +45,7 @@ from cifar_edge.summary import Summary
 ROUNDS = (1_000, 30, 1)
 """Photos of a group, at most: one that kills or blocks every worker is alone in the last round."""
 
-FIRST_GROUPS = 100  # photos each; they grow with what is listed, that few photos occupy all workers too
+FIRST_GROUPS = 50  # photos each; they grow with what is listed, that few photos occupy all workers too
 GROUP_BYTES = 1 << 28  # of photos; a lost worker costs as much reading
 
 RETRIES = 2  # of a group whose worker is lost; then it is left to the next round

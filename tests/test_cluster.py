@@ -135,7 +135,7 @@ def test_small_photos_are_grouped_and_large_ones_are_not() -> None:
     groups = list(cluster.grouped(many, 1_000))
     assert [path for group in groups for path in group] == [path for path, _ in many]
     sizes = list(map(len, groups))
-    assert sizes[0] == 100
+    assert sizes[0] == 50
     assert sizes[-2] == max(sizes) == 1_000
     large = list(cluster.grouped([("a", 1 << 27), ("b", 1 << 27), ("c", 1 << 27), ("d", 1 << 30), ("e", 1)], 1_000))
     assert large == [["a", "b"], ["c"], ["d"], ["e"]]
