@@ -58,7 +58,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fetch CIFAR-10, or see what is there.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-models_app = typer.Typer(help="Look into model files.", no_args_is_help=True)
+models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
 
 EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench", "pyarrow": "parquet"} | {
@@ -158,15 +158,25 @@ def _top(
 
 @app.command()
 def train(
-    model: Annotated[str | None, typer.Option(help="Network: ann, cnn, resnet8 or nano.", show_default="nano")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network: ann, cnn, resnet8, quick, nano or small.", show_default="quick")
+    ] = None,
     data: Data = None,
-    augment: Annotated[str | None, typer.Option(help="none, or standard (mirror and shift).")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, standard (mirror and shift), or robust (photos, noise).")
+    ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, cosine or one-cycle.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decoupled, as a share of the learning rate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of a label's weight that all classes get.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from too, '' for none.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATE-TIME")] = None,
     resume: Annotated[
@@ -187,6 +197,8 @@ def train(
         "weight_decay": weight_decay,
         "epochs": epochs,
         "batch_size": batch_size,
+        "label_smoothing": label_smoothing,
+        "teacher": teacher,
         "seed": seed,
     }
     if resume:
@@ -275,8 +287,11 @@ def export(
 def classify(
     paths: Annotated[list[str], typer.Argument(metavar="PATH|URI", help="Photos, and folders of them.")],
     model: Annotated[
-        Path | None, typer.Option(help="A .tflite file.", show_default="the newest export in runs/")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="FILE|NAME", help="A .tflite file, nano or small, or an export in runs/ such as cnn-int8."
+        ),
+    ] = "small",
     output: Annotated[
         str | None,
         typer.Option(
@@ -320,7 +335,7 @@ def classify(
     Exit code 0: all are classified. 3: some could not be read; their rows say why.
     """
     from cifar_edge.folder import classify_folder
-    from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.model import EdgeModel
     from cifar_edge.remote import is_remote
     from cifar_edge.report import Report, facts_of_run
     from cifar_edge.results import write_csv
@@ -334,7 +349,7 @@ def classify(
         raise UsageError("a cluster writes many files: name a folder or URI for them (--output)")
     if report and any(map(is_remote, paths)):
         raise UsageError(f"{report}: a report shows photos of this machine; leave it out, or copy them here first")
-    chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
+    chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)
     if cluster is not None:
@@ -541,9 +556,19 @@ def info(quiet: Quiet = False) -> None:
     )
 
 
+@models_app.callback()
+def models(ctx: typer.Context) -> None:
+    """List the models that come with this package, or look into any model's file."""
+    from cifar_edge.description import FIGURES, shipped
+    from cifar_edge.terminal import results_console, table
+
+    if ctx.invoked_subcommand is None:
+        table("Models that ship", FIGURES, shipped(), results_console())
+
+
 @models_app.command()
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite file, anybody's.")],
+    file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="As for `classify --model`.")],
     quiet: Quiet = False,
 ) -> None:
     """Print what a model's card says, or what its graph says where there is none."""
@@ -552,7 +577,7 @@ def show(
     from cifar_edge.terminal import results_console, table
 
     model = EdgeModel(file)
-    table(str(file), ("", ""), describe(model), results_console())
+    table(str(model.path), ("", ""), describe(model), results_console())
     _say_remark(model)
 
 

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from statistics import fmean
 
 from cifar_edge.graph import operations, parameters
-from cifar_edge.model import EdgeModel
+from cifar_edge.model import MODELS, EdgeModel
+
+FIGURES = ("model", "file", "MACs", "latency", "top-1", "ECE", "CIFAR-10-C", "families akin to training's", "others")
+
+OTHERS = ("zoom_blur", "snow", "frost", "elastic_transform")
+"""Families of CIFAR-10-C like which nothing was done to the images that `training.augment.robust` made."""
+
+
+def shipped() -> list[tuple[str, ...]]:
+    """List the models that come with this package, with `FIGURES` as `cifar-edge bench` measured them.
+
+    Latency is that on the computer that `cifar_edge/models/README.md` names; accuracy under corruptions is the mean
+    over severities and families, over those akin to what the models were trained with, and over `OTHERS`.
+    """
+    content = json.loads((MODELS / "bench.json").read_text())
+    families = content["corruptions"]["families"]
+    rows = []
+    for model in content["models"]:
+        folder, _, name = model["name"].partition("/")
+        if folder != MODELS.name:  # what they were compared with
+            continue
+        means = {
+            family: fmean(row) for family, row in zip(families, model["robustness"]["corrupted_accuracy"], strict=True)
+        }
+        akin, others = (
+            [mean for family, mean in means.items() if (family in OTHERS) == other] for other in (False, True)
+        )
+        rows.append(
+            (
+                name,
+                f"{model['size'] / 1000:,.0f} KB",
+                f"{model['macs'] / 1e6:.0f} M",
+                f"{model['timings'][0]['latency']['median']:.0f} µs",
+                f"{model['evaluation']['accuracy']:.2%}",
+                f"{model['evaluation']['ece']:.1%}",
+                f"{fmean(means.values()):.1%}",
+                f"{fmean(akin):.1%}",
+                f"{fmean(others):.1%}",
+            )
+        )
+    return rows
 
 
 def describe(model: EdgeModel) -> list[tuple[str, str]]:

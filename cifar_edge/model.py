@@ -20,13 +20,16 @@ with silenced():
     except ModuleNotFoundError:  # 32-bit ARM has no LiteRT, only its predecessor
         from tflite_runtime.interpreter import Interpreter
 
+MODELS = Path(__file__).parent / "models"  # those that ship
+DEFAULT = "small"  # the better one: of a photo's time the network takes next to nothing
+
 ROUNDING = 0.01  # by which a quantized probability may miss the interval from 0 to 1
 
 
 class EdgeModel:
     """An image classifier in a `.tflite` file, float or quantized, ready for photos' bytes.
 
-        model = EdgeModel("cnn-int8.tflite")
+        model = EdgeModel("nano")
         image = images.load("cat.jpg", model.height, model.width)
         probabilities = model.predict(image[None])[0]
         print(model.labels[probabilities.argmax()], probabilities.max())
@@ -34,7 +37,7 @@ class EdgeModel:
     Not to be used from several threads at once: make one for each.
 
     Args:
-        path: the file; its card says what the graph does not.
+        path: the file, or a name for `find_model`; its card says what the graph does not.
         threads: how many LiteRT may use for one image.
         labels: class names in the order of the outputs, if there is no card to say them.
         pixel_range: what the input takes for black and white, if there is no card to say it.
@@ -64,9 +67,7 @@ class EdgeModel:
         labels: Sequence[str] | None = None,
         pixel_range: tuple[float, float] | None = None,
     ) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise UsageError(f"{path}: no such model file; `cifar-edge export` writes one")
+        self.path = find_model(path)
         self._interpreter = load_interpreter(self.path, threads)
         (source, *other_inputs) = self._interpreter.get_input_details()
         (target, *other_outputs) = self._interpreter.get_output_details()
@@ -174,31 +175,28 @@ def load_interpreter(model: Path | bytes, threads: int = 1) -> Any:
     return interpreter
 
 
-def newest_export(runs: Path = Path("runs")) -> Path:
-    """Return the model of a run in `runs` that was exported last, as int8 if it was; `UsageError` if there is none."""
-    finished = (path for path in runs.glob("*/*.tflite") if not path.name.startswith("."))
-    exports = sorted(finished, key=lambda path: path.stat().st_mtime_ns)
-    if not exports:
-        raise UsageError(
-            f"{runs.absolute()}: no exported model in there; run `cifar-edge export`, or name one (--model)"
-        )
-    name, _, _ = exports[-1].stem.rpartition("-")
-    int8 = exports[-1].with_name(f"{name}-int8.tflite")
-    return int8 if int8 in exports else exports[-1]
+def find_model(name: str | Path, runs: Path = Path("runs")) -> Path:
+    """Return a model's file: `name` itself, or else a model that comes with this package, or an export in `runs`.
 
-
-def find_model(name: Path, runs: Path = Path("runs")) -> Path:
-    """Return a model's file: `name` itself, or else the newest export of that name in `runs`.
+    Args:
+        name: a path; or "nano" or "small", which are int8, or "nano-float32" and so on; or an export's name without
+            its suffix, such as "cnn-int8": the newest of that name.
+        runs: folder of runs.
 
     Raises:
-        UsageError: there is neither.
+        UsageError: there is none of these.
     """
-    if name.is_file():
-        return name
-    exports = list(runs.glob(f"*/{glob.escape(name.name)}.tflite")) if name.name == str(name) else []
-    if not exports:
-        raise UsageError(f"{name}: no such model file, nor an export of that name in {runs.absolute()}")
-    return max(exports, key=lambda path: path.stat().st_mtime_ns)
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.name == str(name):
+        for shipped in (MODELS / f"{name}.tflite", MODELS / f"{name}-int8.tflite"):
+            if shipped.is_file():
+                return shipped
+        if exports := list(runs.glob(f"*/{glob.escape(path.name)}.tflite")):
+            return max(exports, key=lambda export: export.stat().st_mtime_ns)
+    known = ", ".join(sorted(shipped.stem for shipped in MODELS.glob("*.tflite")))
+    raise UsageError(f"{name}: no such model file, none that ships ({known}), nor an export in {runs.absolute()}")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

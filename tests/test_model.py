@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import keras
@@ -12,7 +11,7 @@ from cifar_edge import EdgeModel
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.export.convert import convert
-from cifar_edge.model import find_model, newest_export
+from cifar_edge.model import find_model
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +93,10 @@ def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:
         EdgeModel(tmp_path / "vector.tflite")
 
 
-def test_the_newest_export_is_found_as_int8_if_it_is_one(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no exported model in there"):
-        newest_export(tmp_path)
-    assert newest_export(run.parent) == run / "cnn-int8.tflite"
-    shutil.copytree(run, tmp_path / "later")
-    (tmp_path / "later" / "cnn-float32.tflite").touch()
-    (tmp_path / "later" / ".cnn-int8.partial.tflite").touch()  # an export that was killed
-    assert newest_export(tmp_path) == tmp_path / "later" / "cnn-int8.tflite"
-    (tmp_path / "last").mkdir()
-    shutil.copyfile(run / "cnn-float32.tflite", tmp_path / "last" / "cnn-float32.tflite")
-    assert newest_export(tmp_path) == tmp_path / "last" / "cnn-float32.tflite"
+def test_models_that_ship_are_found_by_name() -> None:
+    assert EdgeModel("nano").card.name == "nano"
+    assert find_model("small").name == "small-int8.tflite"
+    assert find_model("nano-float32").name == "nano-float32.tflite"
 
 
 def test_an_export_is_found_by_its_name(tmp_path: Path) -> None:
@@ -116,5 +108,5 @@ def test_an_export_is_found_by_its_name(tmp_path: Path) -> None:
     older = tmp_path / "older" / "cnn-int8.tflite"
     assert find_model(older, tmp_path) == older
     for unknown in ("cnn-float32", "*", "older/cnn-int8"):
-        with pytest.raises(UsageError, match="no such model file, nor an export of that name"):
+        with pytest.raises(UsageError, match="no such model file, none that ships"):
             find_model(Path(unknown), tmp_path)

@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 
 BUCKET = "cifar-edge classify s3://bucket/photos --output"
 
-COPY = "scp cifar_edge-*.whl runs/*/nano-int8.tflite pi:"
+COPY = "scp cifar_edge-*.whl runs/*/quick-int8.tflite pi:"
 ELSEWHERE = {
     "make demo": ".ci/run",
     "make test": ".ci/run",
@@ -26,8 +26,10 @@ ELSEWHERE = {
     f"{BUCKET} results.csv --resume": "test_remote.py",
     f"{BUCKET} s3://bucket/results --resume --cluster": "test_cluster.py",
     "make bench": "hours of training; its commands are those of this page",
+    "make models": "hours of training; its commands are those of this page",
     ". .venv/bin/activate": "the tests' own environment",
     "python3 -m venv edge": "test_package.py",
+    "edge/bin/pip install .": "test_package.py",
     "edge/bin/pip install ./cifar_edge-*.whl": "test_package.py",
     "pip wheel --no-deps .": "test_package.py",
     COPY: "needs a Raspberry Pi; here the model is copied into the folder",
@@ -52,7 +54,7 @@ def test_every_command_works(tmp_path: Path, full: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     for line in commands():
         if line == COPY:
-            (exported,) = Path("runs").glob("*/nano-int8.tflite")
+            (exported,) = Path("runs").glob("*/quick-int8.tflite")
             shutil.copy(exported, tmp_path)
         elif line not in ELSEWHERE:
             command = line.removeprefix("edge/bin/")
@@ -67,9 +69,8 @@ def test_every_command_of_the_tool_is_shown() -> None:
     assert shown == {"train", "export", "classify", "evaluate", "bench", "data", "models"}
 
 
-def test_the_python_example_works(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = blocks("python")
-    shutil.copy(run / "cnn-int8.tflite", tmp_path / "nano-int8.tflite")
     shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "cat.jpg")
     shutil.copytree(PHOTOS, tmp_path / "photos")
     monkeypatch.chdir(tmp_path)

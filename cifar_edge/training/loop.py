@@ -25,6 +25,8 @@ from cifar_edge.training.inference import load_checkpoint, load_model, predict
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.recipe import Recipe
 from cifar_edge.training.run import Epoch, Run, best_epoch
+from cifar_edge.training.teacher import Teacher
+from cifar_edge.training.temperature import best_temperature, divide_logits
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with the steps done, the steps in all, and what Keras reports (loss, accuracy, ...)."""
@@ -75,8 +77,9 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
         with only_process(run.checkpoint):
-            _fit(run, *hold_out(data.train), progress)
-            return _finish(run, data.test)
+            learn, select = hold_out(data.train)
+            _fit(run, learn, select, progress)
+            return _finish(run, select, data.test)
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped after {run.last_checkpoint()} of {run.recipe.epochs} epochs; "
@@ -91,11 +94,12 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     done = run.last_checkpoint()
     history = run.read_history(done)
     model = load_checkpoint(run.checkpoint_of(done)) if done else new_model(recipe, steps)
+    teacher = Teacher(recipe.teacher) if recipe.teacher else None
     for epoch in range(done, recipe.epochs):
         started = time.monotonic()
         report = _Report(progress, epoch * steps, recipe.epochs * steps)
         validation = (select.images, _one_hot(select.labels))
-        logs = fit_epoch(model, recipe, learn, epoch, validation_data=validation, callbacks=[report])
+        logs = fit_epoch(model, recipe, learn, epoch, teacher, validation_data=validation, callbacks=[report])
         history.append(
             Epoch(
                 epoch + 1,
@@ -112,7 +116,9 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
                 run.checkpoint_of(other).unlink(missing_ok=True)
 
 
-def fit_epoch(model: Any, recipe: Recipe, learn: Split, epoch: int, **options: Any) -> dict[str, list[float]]:
+def fit_epoch(
+    model: Any, recipe: Recipe, learn: Split, epoch: int, teacher: Teacher | None = None, **options: Any
+) -> dict[str, list[float]]:
     """Train a model for one epoch, counted from zero; what it sees depends on the recipe and on the epoch alone.
 
     Args:
@@ -120,6 +126,7 @@ def fit_epoch(model: Any, recipe: Recipe, learn: Split, epoch: int, **options: A
         recipe: its recipe.
         learn: the images to learn from.
         epoch: which one.
+        teacher: the recipe's, if it has one.
         options: for Keras' `fit`.
 
     Returns:
@@ -129,9 +136,10 @@ def fit_epoch(model: Any, recipe: Recipe, learn: Split, epoch: int, **options: A
     rng = np.random.default_rng([recipe.seed, epoch])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
+    images = augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng)
     history: dict[str, list[float]] = model.fit(
-        augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng),
-        _one_hot(learn.labels[order]),
+        images,
+        _targets(recipe, images, learn.labels[order], teacher),
         batch_size=recipe.batch_size,
         shuffle=False,
         initial_epoch=epoch,
@@ -142,17 +150,30 @@ def fit_epoch(model: Any, recipe: Recipe, learn: Split, epoch: int, **options: A
     return history
 
 
-def _finish(run: Run, test: Split) -> Evaluation:
+def _calibrate(model: Any, recipe: Recipe, select: Split) -> float:
+    """Give the model the temperature that suits held-out images best, plain and augmented; return it."""
+    augmented = augment.AUGMENTATIONS[recipe.augment](select.images, np.random.default_rng(recipe.seed))
+    probabilities = predict(model, np.concatenate([select.images, augmented]))
+    temperature = best_temperature(probabilities, np.tile(select.labels, 2))
+    divide_logits(model, temperature)
+    return temperature
+
+
+def _finish(run: Run, select: Split, test: Split) -> Evaluation:
     """Test the selected epoch, once, and put the run's files in place, the model last."""
     history = run.read_history(run.recipe.epochs)
     selected = best_epoch(history)
-    model = load_model(run.checkpoint_of(selected.epoch))
+    # Without the optimizer, and in float32 whatever it was trained in.
+    model = NETWORKS[run.recipe.model]()
+    model.set_weights(load_model(run.checkpoint_of(selected.epoch)).get_weights())
+    temperature = _calibrate(model, run.recipe, select)
     result = evaluate(predict(model, test.images), test.labels)
     record = run.record
     record["result"] = {
         "parameters": model.count_params(),
         "selected_epoch": selected.epoch,
         "validation_accuracy": selected.val_accuracy,
+        "temperature": temperature,
         "test_accuracy": result.accuracy,
         "test_loss": result.loss,
         "test_accuracy_per_class": dict(zip(CLASSES, result.per_class.tolist(), strict=True)),
@@ -170,13 +191,17 @@ def _finish(run: Run, test: Split) -> Evaluation:
 def new_model(recipe: Recipe, steps_per_epoch: int) -> Any:
     """Return the recipe's network, ready for its first epoch."""
     keras.utils.set_random_seed(recipe.seed)
-    model = NETWORKS[recipe.model]()
+    return prepare(NETWORKS[recipe.model](), recipe, steps_per_epoch)
+
+
+def prepare(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
+    """Give a network the recipe's optimizer and loss, and return it."""
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch * recipe.epochs),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
         # TensorFlow's XLA makes these networks take twice as long on a CPU; JAX needs it.
-        jit_compile=keras.backend.backend() != "tensorflow",
+        jit_compile=keras.backend.backend() == "jax",
     )
     return model
 
@@ -214,6 +239,15 @@ class _Report(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no ty
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Pass on Keras' running means over the epoch."""
         self.progress(self.done + batch + 1, self.total, logs or {})
+
+
+def _targets(
+    recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.uint8], teacher: Teacher | None
+) -> NDArray[np.float32]:
+    """Return what the network is to answer, (N, classes)."""
+    smoothing = recipe.label_smoothing
+    targets = (1 - smoothing) * _one_hot(labels) + smoothing / len(CLASSES)
+    return targets if teacher is None else (targets + teacher(images)) / 2
 
 
 def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,13 +6,18 @@ is Keras 3 without a backend's own operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
 INPUT_SHAPE = (32, 32, 3)
+
+Layer = tuple[int, int]
+"""Filters and strides of a convolution."""
+
+NANO: tuple[Layer, Sequence[Layer]] = ((32, 2), ((64, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1)))
 
 
 def ann(classes: int = 10) -> keras.Model:
@@ -56,34 +61,60 @@ def resnet8(classes: int = 10) -> keras.Model:
     Three residual blocks (He et al., 2016) of 16, 32 and 64 filters; as `ann` otherwise. Unlike
     there, shortcuts are normalized too and no convolution has a bias.
     """
-    pixels = keras.Input(INPUT_SHAPE, name="pixels")
-    x = layers.Rescaling(1 / 255)(pixels)
-    x = layers.ReLU()(_convolution(x, 16, 3))
-    for filters, strides in ((16, 1), (32, 2), (64, 2)):
-        x = _residual_block(x, filters, strides)
-    x = layers.GlobalAveragePooling2D()(x)
-    return _classifier("resnet8", pixels, x, classes)
+    return residual("resnet8", (16, 1), ((16, 1), (32, 2), (64, 2)), classes)
+
+
+def quick(classes: int = 10) -> keras.Model:
+    """Learns most in ten minutes: the network of `nano` under a name of its own."""
+    return plain("quick", *NANO, classes)
 
 
 def nano(classes: int = 10) -> keras.Model:
-    """Residual network that learns fast and runs fast: 310 K parameters, 12.3 M MACs.
+    """Plain network for int8: 465 K parameters, 12 M MACs, faster than `resnet8`; as `ann` otherwise.
 
-    Three residual blocks of 32, 64 and 128 filters; as `ann` otherwise. The first convolution halves the
-    image, because filters are worth more than pixels: int8 runs in the time of `resnet8`.
+    The first convolution halves the image at once, because filters are worth more than pixels, and there is no
+    sum, because it takes time and so shallow a network learns without.
+    """
+    return plain("nano", *NANO, classes)
+
+
+def small(classes: int = 10) -> keras.Model:
+    """Residual network for int8: 1.6 M parameters, 70 M MACs, in five times the time of `nano`; as `ann` otherwise."""
+    return residual("small", (32, 1), ((64, 2), (112, 2), (112, 1), (112, 1), (256, 2)), classes)
+
+
+def plain(name: str, stem: Layer, convolutions: Iterable[Layer], classes: int = 10) -> keras.Model:
+    """Return convolutions of 3x3, each with ReLU, and the mean over the image; arguments as for `residual`."""
+    pixels = keras.Input(INPUT_SHAPE, name="pixels")
+    x = layers.Rescaling(1 / 255)(pixels)
+    for filters, strides in (stem, *convolutions):
+        x = layers.ReLU()(_convolution(x, filters, 3, strides))
+    return _classifier(name, pixels, layers.GlobalAveragePooling2D()(x), classes)
+
+
+def residual(name: str, stem: tuple[int, int], blocks: Iterable[tuple[int, int]], classes: int = 10) -> keras.Model:
+    """Return a residual network (He et al., 2016): a convolution, blocks of two, the mean over the image; all 3x3.
+
+    Args:
+        name: what the network is called.
+        stem: filters and strides of the first convolution.
+        blocks: filters of each block, and the strides of its first convolution.
+        classes: as for `ann`, like what is returned.
     """
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
     x = layers.Rescaling(1 / 255)(pixels)
-    x = layers.ReLU()(_convolution(x, 32, 3, strides=2))
-    for filters, strides in ((32, 1), (64, 2), (128, 2)):
+    x = layers.ReLU()(_convolution(x, stem[0], 3, stem[1]))
+    for filters, strides in blocks:
         x = _residual_block(x, filters, strides)
     x = layers.GlobalAveragePooling2D()(x)
-    return _classifier("nano", pixels, x, classes)
+    return _classifier(name, pixels, x, classes)
 
 
 def _residual_block(x: Any, filters: int, strides: int) -> Any:
     branch = layers.ReLU()(_convolution(x, filters, 3, strides))
     branch = _convolution(branch, filters, 3)
-    shortcut = x if strides == 1 else _convolution(x, filters, 1, strides)
+    same = strides == 1 and x.shape[-1] == filters
+    shortcut = x if same else _convolution(x, filters, 1, strides)
     return layers.ReLU()(layers.Add()([shortcut, branch]))
 
 
@@ -94,8 +125,10 @@ def _convolution(x: Any, filters: int, size: int, strides: int = 1) -> Any:
 
 
 def _classifier(name: str, pixels: Any, features: Any, classes: int) -> keras.Model:
-    probabilities = layers.Dense(classes, activation="softmax", name="probabilities")(features)
+    probabilities = layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")(features)
     return keras.Model(pixels, probabilities, name=name)
 
 
-NETWORKS: dict[str, Callable[[], keras.Model]] = {network.__name__: network for network in (ann, cnn, resnet8, nano)}
+NETWORKS: dict[str, Callable[[], keras.Model]] = {
+    network.__name__: network for network in (ann, cnn, resnet8, quick, nano, small)
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -38,6 +37,10 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images a step.
         augment: one of `AUGMENTATIONS`.
+        label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016).
+        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose probabilities for the augmented images are half
+            of what the network is to learn (Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015);
+            "" for none.
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -49,6 +52,8 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 128
     augment: str = "none"
+    label_smoothing: float = 0.0
+    teacher: str = ""
     seed: int = 0
 
 
@@ -58,11 +63,27 @@ RECIPES = {
         Recipe("ann", learning_rate=5e-4),
         Recipe("cnn", augment="standard"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
-        Recipe("nano", "sgd", 0.15, weight_decay=4e-3, epochs=10, batch_size=256, augment="standard"),
+        Recipe(
+            "quick", "sgd", 0.3, weight_decay=2e-3, epochs=30, batch_size=256, augment="standard", label_smoothing=0.1
+        ),
+        Recipe("nano", "sgd", 0.3, weight_decay=1e-3, epochs=60, batch_size=256, augment="robust", teacher="small"),
+        Recipe(
+            "small", "sgd", 0.3, weight_decay=4e-3, epochs=50, batch_size=256, augment="robust", label_smoothing=0.05
+        ),
     )
 }
 
-DEFAULT = "nano"
+RANGES = {
+    "learning_rate": (1e-12, 1e6),
+    "weight_decay": (0, 1e6),
+    "epochs": (1, 9999),  # checkpoints have names of four digits
+    "batch_size": (1, 50_000),
+    "label_smoothing": (0, 1),
+    "seed": (0, 2**32 - 1),
+}
+"""The lowest and the highest number that makes sense."""
+
+DEFAULT = "quick"
 """The network that is trained if nobody names one."""
 
 
@@ -85,10 +106,10 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     recipe = replace(recipe, **given)  # type: ignore[arg-type] # names and types are those of the fields
     _one_of("schedule", recipe.schedule, SCHEDULES)
     _one_of("augment", recipe.augment, AUGMENTATIONS)
-    for name, lowest in (("learning_rate", 1e-12), ("weight_decay", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+    for name, (lowest, highest) in RANGES.items():
         value = getattr(recipe, name)
-        if not (lowest <= value < 2**32 and math.isfinite(value)):
-            raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give a number from {lowest:g} up")
+        if not lowest <= value <= highest:
+            raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give {lowest:g} to {highest:g}")
     return recipe
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from cifar_edge.data import Cifar10
-from cifar_edge.training.augment import standard
+from cifar_edge.training.augment import AUGMENTATIONS, DAMAGES, Augmentation, robust, standard
 
 
 def test_every_image_is_a_shifted_and_perhaps_mirrored_original(sample: Cifar10) -> None:
@@ -26,10 +27,38 @@ def test_every_image_is_a_shifted_and_perhaps_mirrored_original(sample: Cifar10)
     assert 60 < mirrors < 140
 
 
-def test_only_the_generator_decides(sample: Cifar10) -> None:
+@pytest.mark.parametrize("augment", [standard, robust])
+def test_only_the_generator_decides(augment: Augmentation, sample: Cifar10) -> None:
     images = sample.test.images[:50]
     before = images.copy()
-    first, second, other = (standard(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, second, other = (augment(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.dtype == np.uint8
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
     assert np.array_equal(images, before)
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS.values())
+def test_no_images_and_one_image_are_taken_too(augment: Augmentation, sample: Cifar10) -> None:
+    for count in (0, 1):
+        images = sample.test.images[:count]
+        assert augment(images, np.random.default_rng(0)).shape == images.shape
+
+
+def test_robust_leaves_some_images_and_damages_the_others(sample: Cifar10) -> None:
+    images = sample.test.images
+    undamaged = standard(images, np.random.default_rng(0))
+    damaged = robust(images, np.random.default_rng(0))
+    same = (undamaged == damaged).all(axis=(1, 2, 3)).mean()
+    assert 0.1 < same < 0.25
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
+def test_what_is_damaged_can_be_recognized(damage: Augmentation, sample: Cifar10) -> None:
+    images = sample.test.images[:300]
+    damaged = damage(images.copy(), np.random.default_rng(0))
+    assert damaged.shape == images.shape
+    assert damaged.dtype == np.uint8
+    alike = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(images, damaged, strict=True)]
+    assert 0.5 < np.median(alike) < 0.9999
+    assert (damaged != images).any(axis=(1, 2, 3)).mean() > 0.8

@@ -7,7 +7,14 @@ from cifar_edge.data import Cifar10
 from cifar_edge.training.inference import predict
 from cifar_edge.training.networks import NETWORKS
 
-PARAMETERS = {"ann": 3_676_682, "cnn": 504_394, "resnet8": 78_714, "nano": 309_994}
+PARAMETERS = {
+    "ann": 3_676_682,
+    "cnn": 504_394,
+    "resnet8": 78_714,
+    "quick": 465_386,
+    "nano": 465_386,
+    "small": 1_580_586,
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -24,9 +24,10 @@ def test_another_optimizer_brings_its_own_learning_rate() -> None:
         ({"optimizer": "adma"}, "unknown optimizer 'adma': choose one of sgd, adam"),
         ({"augment": "some"}, "unknown augment 'some': choose one of none, standard"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
-        ({"epochs": 0}, "epochs 0 is out of range: give a number from 1 up"),
+        ({"epochs": 0}, "epochs 0 is out of range: give 1 to 9999"),
         ({"learning_rate": float("nan")}, "learning-rate nan is out of range"),
         ({"weight_decay": float("inf")}, "weight-decay inf is out of range"),
+        ({"label_smoothing": 1.5}, "label-smoothing 1.5 is out of range: give 0 to 1"),
         ({"seed": -1}, "seed -1 is out of range"),
     ],
 )
@@ -36,5 +37,5 @@ def test_wrong_options_are_named(changes: dict[str, float | str], message: str) 
 
 
 def test_unknown_network_is_named() -> None:
-    with pytest.raises(UsageError, match="unknown model 'vgg': choose one of ann, cnn, resnet8, nano"):
+    with pytest.raises(UsageError, match="unknown model 'vgg': choose one of ann, cnn, resnet8, quick, nano, small"):
         recipe_for("vgg")
