@@ -45,17 +45,24 @@ for _ in classify_folder(folder, model, 1, output=output + ".parquet"):
 from cifar_edge.cluster import classify_on_cluster
 classify_on_cluster(folder, model, address, output=output, advance=advance)
 """,
-    # Of its two steps Ray makes one task; results are not even written.
+    # The pipeline of Ray's own documentation; its results are not even written.
     "read_images": """
-import functools, logging
+import logging
 import ray, ray.data
 from cifar_edge import EdgeModel
 ray.init(address, logging_level="ERROR", log_to_driver=False)
 logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 ray.data.DataContext.get_current().enable_progress_bars = False
-opened = functools.cache(EdgeModel)
+
+class Predict:
+    def __init__(self):
+        self.model = EdgeModel(model)
+
+    def __call__(self, batch):
+        return {"best": self.model.predict(batch["image"]).argmax(1)}
+
 photos = ray.data.read_images(folder, size=(32, 32), mode="RGB")
-rows = photos.map_batches(lambda batch: {"best": opened(model).predict(batch["image"]).argmax(1)})
+rows = photos.map_batches(Predict, batch_size=64, concurrency=1, num_cpus=0)
 for batch in rows.iter_batches(batch_size=None):
     advance(len(batch["best"]))
 """,

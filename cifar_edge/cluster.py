@@ -177,10 +177,12 @@ def grouped(photos: Iterable[tuple[str, int]], largest: int, most_bytes: int = G
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[None]:
     """Be connected to a cluster, or have one."""
+    if Path("~/.ray/auth_token").expanduser().exists():  # made by `ray start --head`, which asks others for it
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
     import ray
     import ray.data
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what counts is said below
     warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
     if ray.is_initialized():  # by who calls this
