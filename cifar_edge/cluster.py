@@ -180,6 +180,7 @@ def _connected(address: str | None) -> Iterator[None]:
     if Path("~/.ray/auth_token").expanduser().exists():  # made by `ray start --head`, which asks others for it
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a thread that outlives an interrupted run would connect again
     import ray
     import ray.data
 
@@ -217,9 +218,9 @@ def _check_nodes() -> str:
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    asked = {node["NodeManagerAddress"]: _on(node["NodeID"], _about).remote() for node in nodes}
+    asked = [(node["NodeManagerAddress"], _on(node["NodeID"], _about).remote()) for node in nodes]
     kinds = set()
-    for address, answer in asked.items():
+    for address, answer in asked:
         try:
             version, kind = ray.get(answer, timeout=HANGING)
         except ray.exceptions.RayError as error:
@@ -228,7 +229,7 @@ def _check_nodes() -> str:
             raise UsageError(f"node {address}: has cifar-edge {version}, here it is {__version__}; install the same")
         kinds.add(kind)
     processors = sum(node["Resources"]["CPU"] for node in nodes)
-    return f"cluster: {len(nodes)} nodes, {processors:g} processors ({', '.join(sorted(kinds))})"
+    return f"cluster: nodes {len(nodes)}, processors {processors:g} ({', '.join(sorted(kinds))})"
 
 
 def _about() -> tuple[str, str]:

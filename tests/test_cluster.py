@@ -123,7 +123,7 @@ def test_a_run_begun_on_one_machine_ends_on_a_cluster_one_of_whose_nodes_is_kill
     _, complaints = process.communicate(timeout=600)
     assert process.returncode == 3, complaints
     assert f"{UNREADABLE} of {COUNT:,} photos could not be read" in complaints
-    assert "cluster: 2 nodes, 2 processors" in complaints
+    assert "cluster: nodes 2, processors 2" in complaints
     expected = [without_place(row, photos) for row in classify_folder(photos, model, top_k=2)]
     assert results(tmp_path / "results") == sorted(expected, key=lambda row: row["path"])
     counts = json.loads((tmp_path / "results" / "_SUCCESS").read_text())
