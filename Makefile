@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench demo figures formats fuzz models photos test throughput lint types clean
+.PHONY: bench cluster demo figures formats fuzz models photos test test-cluster throughput lint types clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -74,6 +74,15 @@ throughput: $(BENCH)/quick/exported
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+# 20,000 photos in a bucket, of a cluster's nodes one is killed; `make test` does it with a few.
+test-cluster: .venv/installed-dev
+	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py
+
+# Two nodes of one processor each on this machine, to try `--cluster`, until `.venv/bin/ray stop`.
+cluster: .venv/installed-cluster
+	$(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
+	RAY_AUTH_MODE=token $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev

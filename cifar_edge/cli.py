@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cifar_edge.data import Cifar10, Split
     from cifar_edge.model import EdgeModel
     from cifar_edge.results import Row
+    from cifar_edge.summary import Summary
 
 
 class _Commands(typer.core.TyperGroup):
@@ -35,6 +36,17 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("stopped; nothing is left half-written, run the same command again") from None
+
+
+class _ClusterHere(typer.core.TyperCommand):
+    """Lets `--cluster` stand alone, which Typer has no words for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take a `--cluster` that no address follows for one with an empty address."""
+        followed = zip(args, [*args[1:], "-"], strict=True)
+        return super().parse_args(
+            ctx, [f"{one}=" if one == "--cluster" and after.startswith("-") else one for one, after in followed]
+        )
 
 
 app = typer.Typer(
@@ -49,7 +61,10 @@ app.add_typer(data_app, name="data")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
 
-EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench", "pyarrow": "parquet"}
+EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench", "pyarrow": "parquet"} | {
+    "fsspec": "remote",
+    "ray": "cluster",
+}
 """The extra that installs a package which some command needs."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -268,9 +283,9 @@ def export(
     say(f"next: cifar-edge classify PHOTOS --model {fastest.path}")
 
 
-@app.command()
+@app.command(cls=_ClusterHere)
 def classify(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Photos, and folders of them.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH|URI", help="Photos, and folders of them.")],
     model: Annotated[
         str,
         typer.Option(
@@ -279,7 +294,9 @@ def classify(
     ] = "small",
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write .csv, .jsonl or .parquet; '-' is CSV on stdout."),
+        typer.Option(
+            "--output", "-o", metavar="FILE|URI", help="Write .csv, .jsonl or .parquet; '-' is CSV on stdout."
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with charts and thumbnails too.")
@@ -300,7 +317,14 @@ def classify(
         bool, typer.Option("--exif-thumbnails", help="Read only cameras' thumbnails, where they fit: fast, less exact.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
+        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor; of URIs, eight")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:PORT]",
+            help="Work on a Ray cluster; without an address on this machine's, or on its processors.",
+        ),
     ] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
@@ -312,14 +336,35 @@ def classify(
     """
     from cifar_edge.folder import classify_folder
     from cifar_edge.model import EdgeModel
+    from cifar_edge.remote import is_remote
     from cifar_edge.report import Report, facts_of_run
     from cifar_edge.results import write_csv
     from cifar_edge.summary import Summary
     from cifar_edge.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
 
+    here_only = {"--report": report, "--sort-into": sort_into, "--workers": workers}
+    if cluster is not None and (unusable := [name for name, given in here_only.items() if given]):
+        raise UsageError(f"{' and '.join(unusable)}: not on a cluster")
+    if cluster is not None and output in (None, "-"):
+        raise UsageError("a cluster writes many files: name a folder or URI for them (--output)")
+    if report and any(map(is_remote, paths)):
+        raise UsageError(f"{report}: a report shows photos of this machine; leave it out, or copy them here first")
     chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)
+    if cluster is not None:
+        _classify_on_cluster(
+            paths,
+            chosen,
+            cluster or None,
+            output=output,
+            fit=fit,
+            exif_thumbnails=exif_thumbnails,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            resume=resume,
+        )
+        return
     page, summary = Report(report) if report else None, Summary(chosen.labels)
     started = time.perf_counter()
 
@@ -360,6 +405,23 @@ def classify(
         raise Interrupted(f"stopped after {summary.photos:,} photos{how}") from None
     finally:
         print_summary(summary, messages if output == "-" else results_console())
+    _say_unreadable(summary)
+
+
+def _classify_on_cluster(paths: list[str], model: EdgeModel, address: str | None, **options: Any) -> None:
+    from cifar_edge.cluster import classify_on_cluster
+    from cifar_edge.terminal import photo_progress, print_summary, results_console, say
+
+    try:
+        with photo_progress(paths, visible=True) as advance:
+            summary = classify_on_cluster(paths, model, address, **options, say=say, advance=advance)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; what is done is kept, go on with the same command and --resume") from None
+    print_summary(summary, results_console())
+    _say_unreadable(summary)
+
+
+def _say_unreadable(summary: Summary) -> None:
     if summary.unreadable:
         raise UnreadablePhotos(f"{summary.unreadable:,} of {summary.photos:,} photos could not be read; see their rows")
 

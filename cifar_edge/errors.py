@@ -8,6 +8,7 @@
      +-- ExportError        a model cannot be converted, or what came out is not good enough
      +-- RegressionError    a benchmark's figure is worse than it was: exit code 4
      +-- ResultsError       rows cannot be written; those so far are kept
+     +-- StorageError       a bucket or server cannot be reached, or refuses
      +-- UnreadablePhotos   the run is done, but some rows are errors: exit code 3
      +-- Interrupted        stopped by Ctrl-C: exit code 130
 
@@ -61,6 +62,10 @@ class RegressionError(CifarEdgeError):
 
 class ResultsError(CifarEdgeError):
     """Rows cannot be written, as on a full disk; the message says where those so far are kept."""
+
+
+class StorageError(CifarEdgeError):
+    """What a URI names cannot be reached, or takes nothing; what was written before is kept."""
 
 
 class UnreadablePhotos(CifarEdgeError):  # noqa: N818 - the run itself is no error

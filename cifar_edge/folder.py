@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import heapq
+import io
 import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge import __version__, images
+from cifar_edge import __version__, images, remote
+from cifar_edge.dataset import DataSet
 from cifar_edge.errors import ImageError, ResultsError, UsageError, first_line
 from cifar_edge.journal import Journal
 from cifar_edge.model import EdgeModel
@@ -28,6 +32,9 @@ from cifar_edge.sorting import check_folder, sort_photos
 BATCH_MILLISECONDS = 50  # of one worker's time: tiny files handed over one by one cost twice as much
 LARGEST_BATCH = 32  # photos; more gain little, and large photos may follow tiny ones
 AHEAD = 16  # batches each worker may be ahead of the row that is next
+
+
+REMOTE_READERS = 8  # threads for each processor where photos come over a network, and wait more than they work
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[Path]:
@@ -117,19 +124,20 @@ def classify_folder(
     A few threads work ahead, so that memory does not grow with the number of photos.
 
     With `output`, rows are durable within a second in `<output>.partial`, and become `output` after
-    the last one; so take them all, if only by `for row in ...: pass`.
+    the last one; so take them all, if only by `for row in ...: pass`. A URI as `output` is a `DataSet`, whose
+    parts are durable.
 
     Args:
-        paths: a file or folder, or several.
+        paths: a file or folder, or several; URIs, as `s3://bucket/photos`, are read by fsspec.
         model: a `.tflite` file or an `EdgeModel`.
-        workers: threads; by default one for each processor.
+        workers: threads; by default one for each processor, or eight where photos come from a URI.
         fit: "crop", "pad" or "stretch", see `images.load`; by default as the model's card says.
         exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
         top_k: how many of the most probable classes a row has.
         min_confidence: 0-1; below it the label is "unknown".
         sort_into: also copy each photo into a folder of its label's name in this one.
         link: make links there instead of copies.
-        output: also write the rows to this file: .csv, .jsonl or .parquet.
+        output: also write the rows to this file: .csv, .jsonl or .parquet; or to a data set at this URI.
         resume: go on with what a stopped run to the same `output` has left, if it has left anything;
             its rows are yielded again, also those of photos that have changed and those with errors.
         finish: called after the last row; should it fail, the stopped run has nothing but this left to do.
@@ -144,64 +152,114 @@ def classify_folder(
         ResultsError: with `output`, a row cannot be written, a photo not copied or `finish` not be done, as on a
             full disk.
         OSError: without `output`, a photo cannot be copied or `finish` not be done.
+        StorageError: a URI cannot be reached.
     """
-    places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    places = places_of(paths)
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers is None:
+        workers = (os.cpu_count() or 1) * (REMOTE_READERS if any(map(remote.is_remote, places)) else 1)
     if workers < 1:
         raise UsageError(f"workers {workers}: it takes one at least")
-    if not 1 <= top_k <= len(model.labels):
-        raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
-    if not 0 <= min_confidence <= 1:
-        raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
+    rows_of = classifier(model, options)
     if output is None and resume:
         raise UsageError("nothing can be resumed without the file of results: name it")
     if link and sort_into is None:
         raise UsageError("links are a way to sort photos: name a folder to sort them into")
-    files = _at_least_one(find(places), places)
+    files = _at_least_one(_photos(places), places)
     if sort_into is not None:
         check_folder(Path(sort_into), places)
-    fit = fit or (model.card.fit if model.card else images.FIT)
-    images.check_fit(fit)
-    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
-    rows_of = partial(_rows, load=load, model=model, top_k=top_k, min_confidence=min_confidence)
 
-    def classify(files: Iterable[Path]) -> Generator[Row, None, None]:
-        rows = _classify(files, rows_of, workers)
+    def classify(files: Iterable[Path | str]) -> Generator[Row, None, None]:
+        rows = classify_files(files, rows_of, workers)
         return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
 
     if output is None:
         return _finished(classify(files), finish)
+    if remote.is_remote(output):
+        return _finished(
+            DataSet(str(output), request(places, model, options), resume).complete(files, classify), finish
+        )
     output = Path(os.path.realpath(output))  # a link keeps pointing to the results
     if str(output) in map(os.path.realpath, (model.path, *places)):
         raise UsageError(f"{output}: is what is read; write the results elsewhere")
     check_output(output)
-    request = _request(places, model) | {
-        "fit": fit,
-        "use of thumbnails": exif_thumbnails,
-        "top-k": top_k,
-        "min-confidence": min_confidence,
+    asked = request(places, model, options) | {
         "folder to sort into": None if sort_into is None else str(sort_into),
         "kind of copies": "links" if link else "files",
     }
-    return _journaled(
-        files, classify, Journal(output, request, resume), partial(save, path=output, top_k=top_k), finish
-    )
+    return _journaled(files, classify, Journal(output, asked, resume), partial(save, path=output, top_k=top_k), finish)
 
 
-def _request(places: Sequence[Path], model: EdgeModel) -> dict[str, Any]:
-    """Return what decides about the rows besides options, for a `Journal`."""
+def places_of(paths: str | Path | Sequence[str | Path]) -> list[Path | str]:
+    """Return one path or several as `Path` each, or as text if it is a URI."""
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return [str(path) if remote.is_remote(path) else Path(path) for path in several]
+
+
+def default_fit(model: EdgeModel) -> str:
+    """Return how photos are made to fit if nobody says: as the model's card says."""
+    return model.card.fit if model.card else images.FIT
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides about a row besides photo and model; see `classify_folder`."""
+
+    fit: str
+    exif_thumbnails: bool
+    top_k: int
+    min_confidence: float
+
+
+def classifier(model: EdgeModel, options: Options) -> Callable[[Sequence[Path | str]], list[Row]]:
+    """Return what makes rows of a few files; several threads may use it.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    if not 1 <= options.top_k <= len(model.labels):
+        raise UsageError(
+            f"top-k {options.top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many"
+        )
+    if not 0 <= options.min_confidence <= 1:
+        raise UsageError(f"min-confidence {options.min_confidence}: a probability is from 0 to 1")
+    images.check_fit(options.fit)
+
+    fit, exif_thumbnails = options.fit, options.exif_thumbnails
+    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
+
+    def load_either(file: Path | str) -> NDArray[np.uint8]:
+        return load(io.BytesIO(remote.read(file)) if isinstance(file, str) and remote.is_remote(file) else file)
+
+    return partial(_rows, load=load_either, model=model, top_k=options.top_k, min_confidence=options.min_confidence)
+
+
+def request(places: Sequence[Path | str], model: EdgeModel, options: Options) -> dict[str, Any]:
+    """Return what decides about the rows, for a `Journal` or a `DataSet`."""
     return {
         "version of cifar-edge": __version__,
         "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
         "choice of labels": model.labels,
         "pixel range": model.pixel_range,
-        "working folder": str(Path.cwd()),
+        "working folder": None if all(map(remote.is_remote, places)) else str(Path.cwd()),
         "choice of paths": [str(path) for path in places],
+        "fit": options.fit,
+        "use of thumbnails": options.exif_thumbnails,
+        "top-k": options.top_k,
+        "min-confidence": options.min_confidence,
     }
 
 
-def _at_least_one(files: Iterator[Path], places: Sequence[Path]) -> Iterator[Path]:
+def _photos(places: Sequence[Path | str]) -> Iterator[Path | str]:
+    """Yield what `find` finds in the paths, and the URIs of photos at those places that are URIs."""
+    found: list[Iterator[Path | str]] = [iter(find([place for place in places if isinstance(place, Path)]))]
+    uris = remote.distinct(place for place in places if isinstance(place, str))
+    found += [map(itemgetter(0), remote.photos(uri)) for uri in uris]
+    return heapq.merge(*found, key=lambda path: order(str(path)))
+
+
+def _at_least_one(files: Iterator[Path | str], places: Sequence[Path | str]) -> Iterator[Path | str]:
     first = next(files, None)
     if first is None:
         raise UsageError(
@@ -216,8 +274,8 @@ def _finished(rows: Iterable[Row], finish: Callable[[], None]) -> Generator[Row,
 
 
 def _journaled(
-    files: Iterable[Path],
-    classify: Callable[[Iterable[Path]], Iterator[Row]],
+    files: Iterable[Path | str],
+    classify: Callable[[Iterable[Path | str]], Iterator[Row]],
     journal: Journal,
     save_all: Callable[[Iterator[Row]], None],
     finish: Callable[[], None],
@@ -237,9 +295,10 @@ def _journaled(
         ) from error
 
 
-def _classify(
-    files: Iterable[Path], rows_of: Callable[[Sequence[Path]], list[Row]], workers: int
+def classify_files(
+    files: Iterable[Path | str], rows_of: Callable[[Sequence[Path | str]], list[Row]], workers: int
 ) -> Generator[Row, None, None]:
+    """Yield the rows of files in their order; `rows_of`, a `classifier`, makes them on as many threads."""
     pool = ThreadPoolExecutor(workers)
     files = iter(files)
     waiting: deque[Future[list[Row]]] = deque()
@@ -259,8 +318,8 @@ def _classify(
 
 
 def _rows(
-    files: Sequence[Path],
-    load: Callable[[Path], NDArray[np.uint8]],
+    files: Sequence[Path | str],
+    load: Callable[[Path | str], NDArray[np.uint8]],
     model: EdgeModel,
     top_k: int,
     min_confidence: float,

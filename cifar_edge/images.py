@@ -42,7 +42,7 @@ WHITE = 255
 
 
 def load(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     height: int,
     width: int,
     fit: str = FIT,
@@ -56,7 +56,7 @@ def load(
     parts become white. Of an animation or a document the first picture counts.
 
     Args:
-        path: a file in one of `FORMATS`, whatever its name.
+        path: a file in one of `FORMATS`, whatever its name; or one that is open.
         height: wanted, in pixels.
         width: wanted, in pixels.
         fit: what to do with another aspect ratio: "crop" takes the centre, "pad" adds white on two
@@ -93,7 +93,9 @@ def check_fit(fit: str) -> None:
         raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
 
 
-def _open(path: str | Path) -> BinaryIO:
+def _open(path: str | Path | BinaryIO) -> BinaryIO:
+    if not isinstance(path, str | Path):
+        return path
     # Without pathlib, which takes as long as the rest of this.
     about = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever

@@ -64,7 +64,7 @@ class Journal:
             if begun:
                 if not resume:
                     raise UsageError(f"{self.path}: a stopped run has left it; go on with --resume, or delete it")
-                self._check(first, request)
+                check_request(str(self.path), first, request)
                 self._end = len(first)
                 for line in file:
                     if (place := _place(line)) is None:
@@ -75,24 +75,6 @@ class Journal:
             self._end = self._write(request)
             os.fsync(self._file.fileno())
             sync_folder(self.path.parent)
-
-    def _check(self, first: bytes, request: bytes) -> None:
-        """Raise `UsageError` unless the earlier run was asked for the same."""
-        now = json.loads(request)
-        try:
-            earlier = json.loads(first)
-            same_kind = earlier.keys() == now.keys()
-        except (ValueError, AttributeError):
-            same_kind = False
-        if not same_kind:
-            raise UsageError(f"{self.path}: not what a stopped run of this version leaves; move it away")
-        for name in now:
-            if earlier[name] != now[name]:
-                was, wanted = (str(value)[:80] for value in (earlier[name], now[name]))
-                raise UsageError(
-                    f"{self.path}: began with another {name} ({was}; now {wanted}); "
-                    "give the same again, or delete it to begin anew"
-                )
 
     def __enter__(self) -> Self:
         self._syncing.start()
@@ -109,7 +91,7 @@ class Journal:
         stretches = pairwise([*self._stretches, self._end])
         return heapq.merge(*(self._read(*stretch) for stretch in stretches), key=lambda row: order(row.path))
 
-    def unrecorded(self, files: Iterable[Path]) -> Iterator[Path]:
+    def unrecorded(self, files: Iterable[Path | str]) -> Iterator[Path | str]:
         """Yield those of `files`, which come in the order of paths, that have no row by now."""
         recorded = (order(row.path) for row in self.rows())
         row = next(recorded, None)
@@ -168,6 +150,25 @@ class Journal:
                     os.fsync(self._file.fileno())
         except OSError as error:
             self._failure = error
+
+
+def check_request(place: str, first: bytes, request: bytes) -> None:
+    """Raise `UsageError` unless the run that began with the line `first` at a place was asked for the same."""
+    now = json.loads(request)
+    try:
+        earlier = json.loads(first)
+        same_kind = earlier.keys() == now.keys()
+    except (ValueError, AttributeError):
+        same_kind = False
+    if not same_kind:
+        raise UsageError(f"{place}: not what a stopped run of this version leaves; move it away")
+    for name in now:
+        if earlier[name] != now[name]:
+            was, wanted = (str(value)[:80] for value in (earlier[name], now[name]))
+            raise UsageError(
+                f"{place}: began with another {name} ({was}; now {wanted}); "
+                "give the same again, or delete it to begin anew"
+            )
 
 
 def _place(line: bytes) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from cifar_edge.errors import UsageError
 from cifar_edge.files import atomic
@@ -44,8 +44,11 @@ class Row:
 
 
 def order(path: str) -> str:
-    """Return what paths are sorted by: name by name from the left, so that a folder's content stays together."""
-    return path.replace(os.sep, "\0")
+    """Return what paths are sorted by: name by name from the left, so that a folder's content stays together.
+
+    URIs are sorted by code points, as S3 lists them.
+    """
+    return path if "://" in path else path.replace(os.sep, "\0")
 
 
 def to_record(row: Row) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _save_json_lines(rows: Iterator[Row], path: Path, top_k: int) -> None:
             file.write(json.dumps(to_record(row)) + "\n")
 
 
-def _save_parquet(rows: Iterator[Row], path: Path, top_k: int) -> None:
+def write_parquet(rows: Iterator[Row], file: Path | BinaryIO) -> None:
     """Write `rows`; a name that is not UTF-8, as text in Parquet has to be, is spelt with Python's escapes."""
     import pyarrow as arrow
     from pyarrow.parquet import ParquetWriter
@@ -115,9 +118,13 @@ def _save_parquet(rows: Iterator[Row], path: Path, top_k: int) -> None:
     ranked = arrow.struct({"label": arrow.string(), "confidence": arrow.float64()})
     types = {"confidence": arrow.float64(), "top": arrow.list_(ranked), "milliseconds": arrow.float64()}
     schema = arrow.schema([(field.name, types.get(field.name, arrow.string())) for field in fields(Row)])
-    with ParquetWriter(path, schema) as writer:
+    with ParquetWriter(file, schema) as writer:
         while group := [valid(to_record(row)) for row in islice(rows, ROW_GROUP)]:
             writer.write_table(arrow.Table.from_pylist(group, schema))
+
+
+def _save_parquet(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    write_parquet(rows, path)
 
 
 FORMATS: dict[str, Callable[[Iterator[Row], Path, int], None]] = {

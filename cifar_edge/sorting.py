@@ -14,16 +14,19 @@ from pathlib import Path
 
 from cifar_edge.errors import UsageError
 from cifar_edge.files import atomic, only_process
+from cifar_edge.remote import is_remote
 from cifar_edge.results import Row
 
 LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
 
 
-def check_folder(folder: Path, paths: Sequence[Path]) -> None:
+def check_folder(folder: Path, paths: Sequence[Path | str]) -> None:
     """Raise `UsageError` if `folder` is none or in use, or photos are looked for in or around it: it feeds itself."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; name one to sort into")
     for path in paths:
+        if is_remote(path):
+            raise UsageError(f"{path}: only photos on this machine can be sorted; copy them here first")
         for inner, outer in ((folder, path), (path, folder)):
             if Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer)):
                 raise UsageError(

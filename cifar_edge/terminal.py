@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -189,9 +188,13 @@ def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]
 
 
 @contextlib.contextmanager
-def photo_progress(paths: Sequence[Path], *, visible: bool) -> Iterator[Callable[[], None]]:
-    """Show how many photos are done; they are counted in the background, so that the first need not wait."""
+def photo_progress(paths: Sequence[str], *, visible: bool) -> Iterator[Callable[..., None]]:
+    """Show how many photos are done; they are counted in the background, so that the first need not wait.
+
+    Those behind URIs are not: to list them twice costs money.
+    """
     from cifar_edge.folder import find
+    from cifar_edge.remote import is_remote
 
     with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), visible=visible) as bar:
         task = bar.add_task("photos", total=None)
@@ -199,9 +202,9 @@ def photo_progress(paths: Sequence[Path], *, visible: bool) -> Iterator[Callable
         def count() -> None:
             bar.update(task, total=sum(1 for _ in find(paths)))
 
-        if not bar.disable:
+        if not bar.disable and not any(map(is_remote, paths)):
             threading.Thread(target=count, daemon=True).start()
-        yield lambda: bar.advance(task)
+        yield lambda photos=1: bar.advance(task, photos)
 
 
 @contextlib.contextmanager

@@ -14,11 +14,17 @@ from .conftest import PHOTOS, ROOT
 
 README = (ROOT / "README.md").read_text()
 
+BUCKET = "cifar-edge classify s3://bucket/photos --output"
+
 COPY = "scp cifar_edge-*.whl runs/*/quick-int8.tflite pi:"
 ELSEWHERE = {
     "make demo": ".ci/run",
     "make test": ".ci/run",
     "make fuzz": ".ci/run",
+    "make cluster": "its nodes would outlive the test; test_cluster.py has nodes of its own",
+    "pip install '.[cluster]'": "the tests' own environment",
+    f"{BUCKET} results.csv --resume": "test_remote.py",
+    f"{BUCKET} s3://bucket/results --resume --cluster": "test_cluster.py",
     "make bench": "hours of training; its commands are those of this page",
     "make models": "hours of training; its commands are those of this page",
     ". .venv/bin/activate": "the tests' own environment",

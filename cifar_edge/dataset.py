@@ -1,0 +1,206 @@
+"""Rows as a folder of Parquet parts, in a bucket or on a disk, for runs too large for one file or one machine.
+
+    results/_request.json     what the run was asked for
+    results/part-*.parquet    the rows of some hundred photos; the name is a digest of their paths
+    results/_SUCCESS          counts, as JSON, once every photo has its row
+
+A part appears whole or not at all, and a task that is done again writes the same part again. So whatever was
+killed, what is there counts. Readers of Parquet data sets pass over names that begin with `_` or a dot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cifar_edge import remote
+from cifar_edge.errors import ResultsError, UsageError
+from cifar_edge.files import atomic
+from cifar_edge.journal import check_request
+from cifar_edge.results import Row, from_record, write_parquet
+from cifar_edge.summary import Summary
+
+REQUEST, SUCCESS = "_request.json", "_SUCCESS"
+
+PART = 1_000  # rows; a stopped run on one machine loses fewer than these
+
+READERS = 16  # parts that are read together, as each waits for the network
+DIGEST = 16  # bytes of a path's; at ten million paths, two are the same with a probability of 1e-25
+
+
+class Paths:
+    """A set of paths in 16 bytes each: ten million take 160 MB.
+
+    Args:
+        paths: with surrogates for bytes that are not UTF-8, or with Python's escapes for them, as Parquet has it.
+
+    Attributes:
+        repeated: how many were there already.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._sorted = np.sort(np.frombuffer(b"".join(map(_digest, paths)), f"S{DIGEST}"))
+        self.repeated = int((self._sorted[1:] == self._sorted[:-1]).sum())
+
+    def __contains__(self, path: str) -> bool:
+        digest = np.frombuffer(_digest(path), self._sorted.dtype)[0]
+        place = self._sorted.searchsorted(digest)
+        return bool(place < len(self._sorted) and self._sorted[place] == digest)
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.blake2b(path.encode(errors="backslashreplace"), digest_size=DIGEST).digest()
+
+
+class Tally(NamedTuple):
+    """What a data set holds."""
+
+    paths: Paths
+    summary: Summary
+
+
+class DataSet:
+    """The results of one request. To begin them, the request is written down.
+
+    Args:
+        folder: a URI or a path.
+        request: what decides about the rows, as JSON; with "choice of labels".
+        resume: go on where an earlier run of the same request was, if there was one.
+
+    Raises:
+        UsageError: something else is there, or an earlier run's results that are not to be continued, or not like this.
+        StorageError: it cannot be reached.
+        OSError: nothing can be written in this folder.
+        ModuleNotFoundError: it needs pyarrow, the extra `parquet`.
+    """
+
+    def __init__(self, folder: str, request: dict[str, Any], resume: bool) -> None:
+        import pyarrow  # noqa: F401 - before hours of work
+
+        self.folder = folder.rstrip("/")
+        if self.folder.endswith((".csv", ".jsonl", ".parquet")):
+            raise UsageError(f"{folder}: many files are written there; name a folder, or a file on this machine")
+        self._labels: Sequence[str] = request["choice of labels"]
+        asked = json.dumps(request).encode("ascii")
+        names = set(self._names())
+        if REQUEST not in names and names:
+            raise UsageError(f"{folder}: not empty, but no results of this program; choose another folder")
+        if not names - {REQUEST}:  # nothing is lost
+            write(self.folder, REQUEST, asked)
+            return
+        if not resume:
+            raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
+        check_request(f"{folder}/{REQUEST}", self._read(REQUEST), asked)
+        if SUCCESS in names:
+            self._remove(SUCCESS)
+
+    def complete(
+        self, files: Iterable[Path | str], classify: Callable[[Iterable[Path | str]], Iterator[Row]]
+    ) -> Generator[Row, None, None]:
+        """Yield the rows that are there, then those of the other files as `classify` makes them, and write these."""
+        done = self.tally().paths
+        for rows in self._parts():
+            yield from rows
+        new = classify(file for file in files if str(file) not in done)
+        while part := list(islice(new, PART)):
+            write_part(self.folder, part)
+            yield from part
+        self.finish(self.tally())
+
+    def tally(self) -> Tally:
+        """Read all parts and count what they hold."""
+        summary = Summary(self._labels)
+
+        def paths() -> Iterator[str]:
+            for rows in self._parts():
+                for row in rows:
+                    summary.add(row)
+                    yield row.path
+
+        return Tally(Paths(paths()), summary)
+
+    def finish(self, tally: Tally) -> None:
+        """Say in `_SUCCESS` that every photo has its row.
+
+        Raises:
+            ResultsError: one has two.
+        """
+        if tally.paths.repeated:
+            raise ResultsError(
+                f"{self.folder}: {tally.paths.repeated:,} photos have more than one row, as if another run had written "
+                "there at the same time; run it again into another folder"
+            )
+        counts = {
+            "photos": tally.summary.photos,
+            "unreadable": tally.summary.unreadable,
+            "by_label": dict(tally.summary.by_label.most_common()),
+            "parts": len(self._part_names()),
+            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        write(self.folder, SUCCESS, json.dumps(counts, indent=2).encode())
+
+    def _parts(self) -> Iterator[list[Row]]:
+        names = iter(self._part_names())
+        with ThreadPoolExecutor(READERS) as pool:
+            while some := list(islice(names, READERS)):
+                yield from pool.map(self._rows, some)
+
+    def _rows(self, name: str) -> list[Row]:
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import ParquetFile
+
+        try:
+            with ParquetFile(io.BytesIO(self._read(name))) as part:
+                return [from_record(record) for record in part.read().to_pylist()]
+        except (ArrowInvalid, TypeError, LookupError) as error:
+            raise ResultsError(
+                f"{self.folder}/{name}: no part of results; delete it and go on with --resume"
+            ) from error
+
+    def _part_names(self) -> list[str]:
+        return [name for name in self._names() if name.startswith("part-")]
+
+    def _names(self) -> list[str]:
+        if remote.is_remote(self.folder):
+            return remote.names(self.folder)
+        folder = Path(self.folder)
+        return [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+
+    def _read(self, name: str) -> bytes:
+        place = f"{self.folder}/{name}"
+        return remote.read_whole(place) if remote.is_remote(place) else Path(place).read_bytes()
+
+    def _remove(self, name: str) -> None:
+        place = f"{self.folder}/{name}"
+        remote.remove(place) if remote.is_remote(place) else Path(place).unlink()
+
+
+def write_part(folder: str, rows: Sequence[Row]) -> None:
+    """Write rows as a part of the data set in a folder; the same photos make a part of the same name."""
+    content = io.BytesIO()
+    write_parquet(iter(rows), content)
+    name = hashlib.sha256("\0".join(row.path for row in rows).encode(errors="surrogateescape")).hexdigest()
+    write(folder, f"part-{name[:32]}.parquet", content.getvalue())
+
+
+def write(folder: str, name: str, content: bytes) -> None:
+    """Write a file of a data set, whole or not at all.
+
+    Raises:
+        StorageError, OSError: in vain.
+    """
+    if remote.is_remote(folder):
+        remote.write(f"{folder}/{name}", content)
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with atomic(Path(folder, name)) as partial:
+        partial.write_bytes(content)

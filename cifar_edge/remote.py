@@ -1,0 +1,196 @@
+"""Photos and results behind a URI, as `s3://bucket/photos`: list, read and write, patient with networks."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from cifar_edge import images
+from cifar_edge.errors import ImageError, StorageError, UsageError, first_line
+
+WAITS = (1, 5)
+"""Seconds before each further attempt; below them, the client of a storage has a patience of its own."""
+
+LARGEST = 1 << 28  # bytes of a photo that are read; no camera makes more, and several are in memory together
+
+FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""What a storage answers that would be no other a second later."""
+
+
+def is_remote(path: object) -> bool:
+    """Tell whether this is a URI; a path of this machine is none, as `Path` makes one slash of two."""
+    return isinstance(path, str) and "://" in path
+
+
+def distinct(uris: Iterable[str]) -> list[str]:
+    """Return the URIs, each once, without those below another one."""
+    places = sorted({uri.rstrip("/") for uri in uris})
+    return [place for place in places if not any(place.startswith(f"{other}/") for other in places)]
+
+
+def photos(uri: str) -> Iterator[tuple[str, int]]:
+    """Yield URI and size in bytes of each photo below a URI, in the order of their code points; itself, if it is one.
+
+    What is below is known by its suffix. S3 is listed page by page, so that the first comes at once and
+    no folder is ever in memory; others folder by folder.
+
+    Raises:
+        UsageError: there is no such place, or what reads this kind of URI is not installed.
+        StorageError: it cannot be reached.
+    """
+    system, root = _place(uri)
+    try:
+        about = _patiently(uri, system.info, root)
+    except FINAL as error:
+        raise UsageError(f"{uri}: {_reason(error)}; check its name and your rights") from error
+    if about["type"] != "directory":
+        yield uri, about["size"] or 0
+        return
+    for path, size in _objects(system, root) if hasattr(system, "call_s3") else _walk(system, root):
+        if path.lower().endswith(images.SUFFIXES):
+            yield system.unstrip_protocol(path), size
+
+
+def _objects(system: Any, root: str) -> Iterator[tuple[str, int]]:
+    """Yield path and size of the objects below a place in S3, which lists them in the order of their UTF-8."""
+    bucket, _, prefix = root.partition("/")
+    request = {"Bucket": bucket, "Prefix": prefix and f"{prefix}/"}
+    while True:
+        page = _patiently(f"s3://{root}", system.call_s3, "list_objects_v2", **request)
+        for entry in page.get("Contents", ()):
+            yield f"{bucket}/{entry['Key']}", entry["Size"]
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _walk(system: Any, folder: str) -> Iterator[tuple[str, int]]:
+    """Yield path and size of the files below a folder. Its subfolders sort with a slash, as their files do."""
+    found = _patiently(system.unstrip_protocol(folder), system.ls, folder, detail=True)
+    entries = [(f"{entry['name'].rstrip('/')}{'/' * (entry['type'] == 'directory')}", entry) for entry in found]
+    for name, entry in sorted(entries, key=lambda pair: pair[0]):
+        if not name.endswith("/"):
+            yield name, entry["size"] or 0
+        elif not entry.get("islink"):  # as on this machine, links to folders are not followed
+            yield from _walk(system, name[:-1])
+
+
+def read(uri: str) -> bytes:
+    """Return the content of a photo.
+
+    Raises:
+        ImageError: this one cannot be read.
+        StorageError: nothing can be read there.
+    """
+    system, path = _place(uri)
+    try:
+        content: bytes = _patiently(uri, system.cat_file, path, end=LARGEST)
+    except StorageError as error:
+        try:
+            system.info(path)
+        except Exception:  # the storage itself is away
+            raise error from None
+        raise ImageError(f"cannot be read, though it is there ({error.__cause__})") from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # S3's answer for the first bytes of an empty object
+            return b""
+        raise ImageError(_reason(error)) from error
+    if len(content) == LARGEST:
+        raise ImageError(f"larger than {LARGEST >> 20} MB, which no photo is")
+    return content
+
+
+def read_whole(uri: str) -> bytes:
+    """Return the content of a file of results; `FileNotFoundError` if there is none, `StorageError` if in vain."""
+    system, path = _place(uri)
+    content: bytes = _patiently(uri, system.cat_file, path)
+    return content
+
+
+def write(uri: str, content: bytes) -> None:
+    """Write an object, whole or not at all, in place of an older one.
+
+    Raises:
+        StorageError: in vain.
+    """
+    system, path = _place(uri)
+    try:
+        _patiently(uri, system.pipe_file, path, content)
+    except OSError as error:
+        raise StorageError(f"{uri}: {_reason(error)}; check the rights to write there") from error
+
+
+def remove(uri: str) -> None:
+    """Remove a file of results.
+
+    Raises:
+        StorageError: in vain.
+    """
+    system, path = _place(uri)
+    try:
+        _patiently(uri, system.rm_file, path)
+    except OSError as error:
+        raise StorageError(f"{uri}: {_reason(error)}; check the rights to delete there") from error
+
+
+def names(folder: str) -> list[str]:
+    """Return the names in a folder, which need not exist.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+    system, path = _place(folder)
+    try:
+        found = _patiently(folder, system.ls, path, detail=False)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"{folder}: {_reason(error)}; check its name and your rights") from error
+    return [name.rpartition("/")[2] for name in found]
+
+
+def _place(uri: str) -> tuple[Any, str]:
+    """Return the file system of a URI and the path in it."""
+    scheme, _, path = uri.partition("://")
+    system = _system(f"{scheme}://{path.partition('/')[0]}")
+    return system, system._strip_protocol(uri)
+
+
+@functools.cache
+def _system(root: str) -> Any:
+    from fsspec.core import url_to_fs
+
+    try:
+        return url_to_fs(root, use_listings_cache=False)[0]
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{root}: {first_line(error)}") from error
+
+
+def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return what the call returns, after some attempts if need be.
+
+    Raises:
+        OSError: an answer that is final.
+        StorageError: there was no answer.
+    """
+    waits = iter(WAITS)
+    while True:
+        try:
+            return call(*arguments, **options)
+        except Exception as error:  # clients have trees of their own
+            if isinstance(error, FINAL) or getattr(error, "errno", None) == errno.EINVAL:
+                raise
+            if (wait := next(waits, None)) is None:
+                raise StorageError(f"{what}: cannot be reached ({first_line(error)}); try again later") from error
+            time.sleep(wait)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file, folder or bucket"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    return error.strerror or first_line(error)

@@ -1,0 +1,171 @@
+"""Several Ray nodes as processes of their own on this machine, and an S3 server.
+
+`CLUSTER_PHOTOS=20000` (`make test-cluster`) makes it more photos, and adds what takes minutes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from cifar_edge import classify_folder, cluster
+from cifar_edge.errors import UsageError
+from cifar_edge.results import from_record
+
+from .bucket import s3, without_place
+from .conftest import ROOT
+
+COUNT = int(os.environ.get("CLUSTER_PHOTOS", "1200"))
+UNREADABLE = 3
+
+
+def make_photos(folder: Path, count: int) -> Path:
+    """Make as many tiny photos, three of them unreadable, in folders of up to a thousand."""
+    chance = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"{number // 1000:03}" / f"{number:06}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with io.BytesIO() as content:
+            Image.fromarray(chance.integers(0, 256, (8, 8, 3), np.uint8)).save(content, "png")
+            path.write_bytes(b"" if number in (5, count // 2, count - 1) else content.getvalue())
+    return folder
+
+
+class Nodes:
+    """A cluster of nodes with one processor each; the first is this machine's, the others may be killed."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        options = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=options)
+        self.address: str = self._cluster.address
+        self._options = options
+        self._others: list[Any] = []
+
+    def add(self) -> None:
+        self._others.append(self._cluster.add_node(**self._options))
+
+    def kill_one(self) -> None:
+        """Do to a node what a pulled plug does: SIGKILL for all its processes."""
+        node = self._others.pop()
+        processes = [info[0].process.pid for info in node.all_processes.values()]
+        found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        parents = [tuple(map(int, line.split())) for line in found.splitlines()]
+        children = [process for process, parent in parents if parent in processes]
+        for process in processes + children:
+            os.kill(process, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("many") / "photos", COUNT)
+
+
+@pytest.fixture
+def nodes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    with s3(photos, monkeypatch):
+        nodes = Nodes()
+        nodes.add()
+        yield nodes
+        nodes.close()
+
+
+def start(nodes: Nodes, model: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "cifar_edge", "classify", "s3://photos", "--model", str(model), *options]
+    command += ["--output", "s3://photos/results", "--cluster", nodes.address]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_parts(process: subprocess.Popen[str], count: int) -> None:
+    storage = fsspec.filesystem("s3", use_listings_cache=False)
+    while len(storage.glob("photos/results/part-*")) < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    """The rows of the bucket's results, in the order of their paths."""
+    fsspec.filesystem("s3", use_listings_cache=False).get("photos/results", str(folder), recursive=True)
+    rows = pyarrow.parquet.read_table(folder).to_pylist()
+    return sorted((without_place(from_record(row), "s3://photos") for row in rows), key=lambda row: row["path"])
+
+
+def test_a_run_begun_on_one_machine_ends_on_a_cluster_one_of_whose_nodes_is_killed(
+    nodes: Nodes, photos: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = run / "cnn-int8.tflite"
+    monkeypatch.setattr("cifar_edge.dataset.PART", 100)
+    stopped = classify_folder("s3://photos", model, top_k=2, output="s3://photos/results")
+    for _ in range(250):
+        next(stopped)
+    stopped.close()
+    process = start(nodes, model, "--top-k", "2", "--resume")
+    wait_for_parts(process, 3 + COUNT // 600)
+    nodes.kill_one()
+    _, complaints = process.communicate(timeout=600)
+    assert process.returncode == 3, complaints
+    assert f"{UNREADABLE} of {COUNT:,} photos could not be read" in complaints
+    assert "cluster: nodes 2, processors 2" in complaints
+    expected = [without_place(row, photos) for row in classify_folder(photos, model, top_k=2)]
+    assert results(tmp_path / "results") == sorted(expected, key=lambda row: row["path"])
+    counts = json.loads((tmp_path / "results" / "_SUCCESS").read_text())
+    assert (counts["photos"], counts["unreadable"]) == (COUNT, UNREADABLE)
+
+
+def test_small_photos_are_grouped_and_large_ones_are_not() -> None:
+    many = [(f"s3://bucket/{number}", 3_000) for number in range(40_000)]
+    groups = list(cluster.grouped(many, 1_000))
+    assert [path for group in groups for path in group] == [path for path, _ in many]
+    sizes = list(map(len, groups))
+    assert sizes[0] == 50
+    assert sizes[-2] == max(sizes) == 1_000
+    large = list(cluster.grouped([("a", 1 << 27), ("b", 1 << 27), ("c", 1 << 27), ("d", 1 << 30), ("e", 1)], 1_000))
+    assert large == [["a", "b"], ["c"], ["d"], ["e"]]
+    assert next(cluster.grouped(((str(number), 1) for number in iter(int, 1)), 5)) == ["0"] * 5  # before the end
+
+
+def test_no_cluster_is_said(run: Path, tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(UsageError, match="no Ray cluster answers"):
+        cluster.classify_on_cluster(photos, run / "cnn-int8.tflite", "127.0.0.1:1", output=tmp_path / "results")
+
+
+@pytest.mark.skipif(COUNT < 20_000, reason="takes minutes: `make test-cluster`")
+def test_a_photo_that_kills_or_blocks_its_reader_is_named_and_all_others_have_rows(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers import `tests/deadly`, in which reading some photos is deadly."""
+    make_photos(tmp_path / "photos", 300)
+    (tmp_path / "photos" / "kills.png").touch()
+    (tmp_path / "photos" / "hangs.png").touch()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "deadly"))
+    nodes = Nodes()
+    nodes.add()
+    command = [sys.executable, "-m", "cifar_edge", "classify", f"deadly://{tmp_path}/photos"]
+    command += ["--model", str(run / "cnn-int8.tflite"), "--output", str(tmp_path / "results")]
+    command += ["--cluster", nodes.address]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    nodes.close()
+    assert done.returncode == 1
+    assert "2 photos have no row yet" in done.stderr
+    assert "hangs.png" in done.stderr
+    assert "kills.png" in done.stderr
+    assert pyarrow.parquet.read_table(tmp_path / "results").num_rows == 300
+    assert not (tmp_path / "results" / "_SUCCESS").exists()

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.parquet
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from cifar_edge import classify_folder, remote
+from cifar_edge.errors import ResultsError, StorageError, UsageError
+
+from .bucket import s3, without_place
+from .conftest import PHOTOS, Outcome
+
+
+class Weak(MemoryFileSystem):
+    """A storage in memory that fails as often as `weakness` says for a name or for any (`*`)."""
+
+    protocol = "weak"
+    store: dict[str, Any] = {}  # noqa: RUF012 - as in its base class
+    pseudo_dirs: list[str] = [""]  # noqa: RUF012
+    weakness: Counter[str] = Counter()  # noqa: RUF012
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.replace("weak://", "memory://"))
+
+    def _fail(self, path: str) -> None:
+        for name in (path.rpartition("/")[2], "*"):
+            if self.weakness[name]:
+                self.weakness[name] -= 1
+                raise TimeoutError("no answer")
+
+    def cat_file(self, path: str, *arguments: Any, **options: Any) -> bytes:
+        self._fail(path)
+        return bytes(super().cat_file(path, *arguments, **options))
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        if self.weakness["*"]:
+            self._fail("")
+        return super().info(path, **options)
+
+
+@pytest.fixture
+def weak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Weak]:
+    fsspec.register_implementation("weak", Weak)
+    monkeypatch.setattr(remote, "WAITS", (0, 0))
+    storage = Weak()
+    for path in PHOTOS.glob("*/*.*"):
+        storage.pipe_file(f"/bucket/{path.relative_to(PHOTOS)}", path.read_bytes())
+    yield storage
+    storage.store.clear()
+    storage.weakness.clear()
+
+
+@pytest.fixture
+def model(run: Path) -> Path:
+    return run / "cnn-int8.tflite"
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    return sorted(pyarrow.parquet.read_table(folder).to_pylist(), key=lambda row: row["path"])
+
+
+def test_photos_in_a_bucket_have_the_rows_of_those_in_a_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cifar_edge: Callable[..., Outcome]
+) -> None:
+    shutil.copytree(PHOTOS, tmp_path / "photos")
+    (tmp_path / "photos" / "cat" / "empty.jpg").touch()
+    (tmp_path / "photos" / "cat-2").mkdir()
+    (tmp_path / "photos" / "cat-2" / "A #1?.JPG").write_bytes((PHOTOS / "cat" / "chelsea.jpg").read_bytes())
+    local = [without_place(row, tmp_path / "photos") for row in classify_folder(tmp_path / "photos", model)]
+    with s3(tmp_path / "photos", monkeypatch):
+        uris = [uri for uri, _ in remote.photos("s3://photos")]
+        assert uris == sorted(uris)
+        assert [uri for uri, _ in remote.photos("s3://photos/cat/chelsea.jpg")] == ["s3://photos/cat/chelsea.jpg"]
+        there = [
+            without_place(row, "s3://photos") for row in classify_folder(["s3://photos", "s3://photos/cat"], model)
+        ]
+        assert sorted(there, key=lambda row: row["path"]) == sorted(local, key=lambda row: row["path"])
+        arguments = ["classify", "s3://photos", "--model", model, "--output"]
+        outcome = cifar_edge(*arguments, "s3://photos/results")
+        assert outcome.code == 3, outcome.err
+        assert "1 of 29 photos could not be read" in outcome.err
+        assert "choose another folder" in cifar_edge(*arguments, "s3://photos/results").err
+        assert "name a folder" in cifar_edge(*arguments, "s3://photos/results.csv").err
+        fsspec.filesystem("s3").get("photos/results", str(tmp_path / "results"), recursive=True)
+        assert "s3://none: no such file, folder or bucket" in cifar_edge("classify", "s3://none", "--model", model).err
+    written = [row | {"path": row["path"].removeprefix("s3://photos")} for row in rows_in(tmp_path / "results")]
+    assert [row["path"] for row in written] == sorted(row["path"] for row in local)
+    assert json.loads((tmp_path / "results" / "_SUCCESS").read_text())["photos"] == len(local)
+
+
+def test_a_storage_that_fails_now_and_then_costs_no_row(model: Path, weak: Weak) -> None:
+    weak.weakness |= {"chelsea.jpg": 2, "*": 1}
+    rows = list(classify_folder("weak://bucket", model))
+    assert len(rows) == 27
+    assert not any(row.error for row in rows)
+
+
+def test_an_object_that_cannot_be_read_is_a_row_with_its_reason(model: Path, weak: Weak) -> None:
+    weak.weakness["chelsea.jpg"] = 99
+    (bad,) = (row for row in classify_folder("weak://bucket", model) if row.error)
+    assert bad.path.endswith("cat/chelsea.jpg")
+    assert "no answer" in bad.error
+
+
+def test_a_photo_is_not_read_beyond_all_measure(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "LARGEST", 20_000)
+    rows = {Path(row.path).name: row.error for row in classify_folder("weak://bucket/ship", model)}
+    assert "larger" in rows["schooner.png"]
+
+
+def test_when_the_storage_is_away_the_run_ends_and_goes_on_later(model: Path, weak: Weak, tmp_path: Path) -> None:
+    rows = classify_folder("weak://bucket", model, 1, output=tmp_path / "rows.jsonl")
+    before = [next(rows) for _ in range(5)]
+    weak.weakness["*"] = 9999
+    with pytest.raises(StorageError, match=r"weak:///bucket.* cannot be reached .*try again"):
+        list(rows)
+    weak.weakness.clear()
+    again = list(classify_folder("weak://bucket", model, output=tmp_path / "rows.jsonl", resume=True))
+    assert len(again) == 27
+    assert set(before) <= set(again)
+
+
+def test_results_in_a_bucket_are_resumed(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cifar_edge.dataset.PART", 10)
+    rows = classify_folder("weak://bucket", model, output="weak://results/today")
+    before = [next(rows) for _ in range(15)]
+    rows.close()
+    weak.weakness["*"] = 1
+    with pytest.raises(UsageError, match="there are results; go on with --resume"):
+        classify_folder("weak://bucket", model, output="weak://results/today")
+    with pytest.raises(UsageError, match="began with another top-k"):
+        classify_folder("weak://bucket", model, output="weak://results/today", top_k=2, resume=True)
+    weak.pipe_file("/bucket/airplane/new.png", (PHOTOS / "cat" / "chelsea.jpg").read_bytes())
+    after = list(classify_folder("weak://bucket", model, output="weak://results/today", resume=True))
+    assert set(before) <= set(after)
+    assert len({row.path for row in after}) == len(after) == 28
+    parts = [name for name in remote.names("weak://results/today") if name.startswith("part-")]
+    assert len(parts) == 3  # 10, 10, and 8 new ones
+    assert json.loads(weak.cat_file("/results/today/_SUCCESS"))["photos"] == 28
+    weak.pipe_file(f"/results/today/{parts[0]}x", weak.cat_file(f"/results/today/{parts[0]}"))
+    with pytest.raises(ResultsError, match="have more than one row"):
+        list(classify_folder("weak://bucket", model, output="weak://results/today", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--report", "r.html"], "a report shows photos of this machine"),
+        (["--sort-into", "sorted"], "only photos on this machine can be sorted"),
+        (["--cluster", "--workers", "2"], "--workers: not on a cluster"),
+        (["--cluster"], "name a folder or URI"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    options: list[str], message: str, model: Path, weak: Weak, cifar_edge: Callable[..., Outcome]
+) -> None:
+    outcome = cifar_edge("classify", "weak://bucket", "--model", model, *options)
+    assert outcome.code == 2
+    assert message in outcome.err
