@@ -16,7 +16,6 @@ from pathlib import Path
 
 from cifar_edge.benchmarks import footprint, robustness, throughput
 from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.machine import state, this_machine, warnings
 from cifar_edge.benchmarks.profile import profile
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
 from cifar_edge.benchmarks.robustness import Robustness
@@ -28,6 +27,7 @@ from cifar_edge.evaluation import predict_cifar10, tells_cifar10
 from cifar_edge.files import check_writable
 from cifar_edge.folder import find
 from cifar_edge.graph import Operation, operations, parameters
+from cifar_edge.machine import state, this_machine, warnings
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.model import EdgeModel
 

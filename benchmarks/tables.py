@@ -8,8 +8,8 @@ import numpy as np
 
 from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
-from cifar_edge.benchmarks.machine import Machine, State
 from cifar_edge.benchmarks.record import ModelRecord, Record, Throughput
+from cifar_edge.machine import Machine, State
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 

@@ -65,6 +65,10 @@ DEVICE_SIDE = (
     "benchmarks.tables",
     "data",
     "description",
+    "doctor",
+    "lines",
+    "machine",
+    "watch",
 )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_edge.benchmarks.machine import state, this_machine, warnings
+from cifar_edge.machine import state, this_machine, warnings
 
 
 def write(root: Path, **files: str) -> None:
