@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from datetime import datetime
@@ -362,6 +364,96 @@ def classify(
         print_summary(summary, messages if output == "-" else results_console())
     if summary.unreadable:
         raise UnreadablePhotos(f"{summary.unreadable:,} of {summary.photos:,} photos could not be read; see their rows")
+
+
+@app.command()
+def watch(
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Folders that photos arrive in.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Rows are added to it.")] = Path(
+        "results.jsonl"
+    ),
+    model: Annotated[
+        Path | None, typer.Option(help="A .tflite file.", show_default="the newest export in runs/")
+    ] = None,
+    on_label: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Run a program for photos of this class; repeatable.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="CMD", help="The program; path, label and confidence are added.")
+    ] = None,
+    poll: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Search the folders instead of being told of new photos."),
+    ] = None,
+    rotate: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Begin a new FILE at this size.")] = 10,
+    top_k: Annotated[int, typer.Option(help="How many of the most probable classes a row has.")] = 1,
+    min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
+    ] = None,
+    print_systemd_unit: Annotated[
+        bool, typer.Option("--print-systemd-unit", help="Print a hardened service that does this, and end.")
+    ] = False,
+    label_file: Labels = None,
+    pixel_range: PixelRange = None,
+    quiet: Quiet = False,
+) -> None:
+    """Classify the photos in folders, then whatever arrives there, until SIGTERM or Ctrl-C.
+
+    Each photo gets one row, when it is complete; started again, it goes on where it was.
+    """
+    from cifar_edge.service import systemd_unit
+
+    if print_systemd_unit:
+        unit = systemd_unit(
+            folders or [],
+            output,
+            model=model,
+            labels=label_file,
+            pixel_range=pixel_range,
+            on_label=on_label,
+            run=run,
+            poll=poll,
+            rotate=rotate,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            workers=workers,
+        )
+        typer.echo(unit, nl=False)
+        return
+    from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.terminal import print_rows, say, warn
+    from cifar_edge.watch import Hook
+    from cifar_edge.watch import watch as watch_folders
+
+    if not folders:
+        raise UsageError("which folder? name it, as in `cifar-edge watch ./photos`")
+    if bool(on_label) != bool(run):
+        raise UsageError("--on-label and --run belong together: give both")
+    chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
+    say(f"model: {chosen.path}")
+    _say_remark(chosen)
+    hook = Hook(on_label, run, chosen.labels) if on_label and run else None
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    rows = watch_folders(
+        folders,
+        chosen,
+        output,
+        workers,
+        poll=poll,
+        rotate=int(1e6 * rotate),
+        stop=stop,
+        top_k=top_k,
+        min_confidence=min_confidence,
+    )
+    say(f"watching {', '.join(map(str, folders))}; rows go to {output}")
+    try:
+        for row in rows if quiet else print_rows(rows):
+            if hook and (complaint := hook(row)):
+                warn(complaint)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; started again, it goes on from here") from None
 
 
 @app.command()

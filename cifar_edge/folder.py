@@ -148,13 +148,10 @@ def classify_folder(
     """
     places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers < 1:
-        raise UsageError(f"workers {workers}: it takes one at least")
-    if not 1 <= top_k <= len(model.labels):
-        raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
-    if not 0 <= min_confidence <= 1:
-        raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    fit = fit or (model.card.fit if model.card else images.FIT)
+    rows_of = classifier(
+        model, workers, fit=fit, exif_thumbnails=exif_thumbnails, top_k=top_k, min_confidence=min_confidence
+    )
     if output is None and resume:
         raise UsageError("nothing can be resumed without the file of results: name it")
     if link and sort_into is None:
@@ -162,14 +159,9 @@ def classify_folder(
     files = _at_least_one(find(places), places)
     if sort_into is not None:
         check_folder(Path(sort_into), places)
-    fit = fit or (model.card.fit if model.card else images.FIT)
-    images.check_fit(fit)
-    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
-    lock = threading.Lock()
-    rows_of = partial(_rows, load=load, model=model, lock=lock, top_k=top_k, min_confidence=min_confidence)
 
     def classify(files: Iterable[Path]) -> Generator[Row, None, None]:
-        rows = _classify(files, rows_of, workers)
+        rows = rows_of(files)
         return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
 
     if output is None:
@@ -189,6 +181,35 @@ def classify_folder(
     return _journaled(
         files, classify, Journal(output, request, resume), partial(save, path=output, top_k=top_k), finish
     )
+
+
+def classifier(
+    model: EdgeModel,
+    workers: int | None = None,
+    *,
+    fit: str | None = None,
+    exif_thumbnails: bool = False,
+    top_k: int = 1,
+    min_confidence: float = 0.0,
+) -> Callable[[Iterable[Path]], Generator[Row, None, None]]:
+    """Return what makes rows of files, in their order; the arguments are those of `classify_folder`.
+
+    Raises:
+        UsageError: an argument is out of range.
+    """
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise UsageError(f"workers {workers}: it takes one at least")
+    if not 1 <= top_k <= len(model.labels):
+        raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    fit = fit or (model.card.fit if model.card else images.FIT)
+    images.check_fit(fit)
+    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
+    lock = threading.Lock()
+    rows_of = partial(_rows, load=load, model=model, lock=lock, top_k=top_k, min_confidence=min_confidence)
+    return partial(_classify, rows_of=rows_of, workers=workers)
 
 
 def _request(places: Sequence[Path], model: EdgeModel) -> dict[str, Any]:

@@ -16,6 +16,9 @@ HOT = 80.0  # degrees Celsius at which a Raspberry Pi begins to slow down
 THROTTLING = {0: "its supply voltage is low", 1: "its clock is capped", 2: "it is throttled", 3: "it is hot"}
 SINCE_BOOT = 16
 
+NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.davfs")
+"""What the types of file systems begin with that lie on another computer."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -59,6 +62,25 @@ class State:
     throttled_before: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Storage:
+    """The file system that a folder lies on.
+
+    Attributes:
+        device: what is mounted, as in /dev/mmcblk0p2.
+        type: of the file system, as in ext4.
+        kind: "SD card", "NVMe", "USB or SATA disk", "network", "memory", or "unknown".
+        read_only: whether nothing can be written.
+        free: bytes that this user may still write.
+    """
+
+    device: str
+    type: str
+    kind: str
+    read_only: bool
+    free: int
+
+
 def this_machine(root: Path = Path("/")) -> Machine:
     """Describe this computer; `root` is where its /proc and /sys are."""
     board = _read(root / "proc/device-tree/model").strip("\0")
@@ -91,6 +113,38 @@ def state(root: Path = Path("/")) -> State:
         throttled=tuple(words for bit, words in THROTTLING.items() if bits >> bit & 1),
         throttled_before=tuple(words for bit, words in THROTTLING.items() if bits >> bit + SINCE_BOOT & 1),
     )
+
+
+def storage(folder: Path, root: Path = Path("/")) -> Storage:
+    """Tell what a folder lies on.
+
+    Source: proc_pid_mountinfo(5): fields 5 and 6 are mount point and options; behind " - " stand type and device.
+    """
+    place, device, kind, options = Path(os.path.realpath(folder)), "", "unknown", ""
+    deepest = -1
+    for line in _read(root / "proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        point = Path(left.split()[4].encode().decode("unicode_escape"))  # a blank is written as \040
+        if place.is_relative_to(point) and len(point.parts) >= deepest:
+            deepest, options = len(point.parts), left.split()[5]
+            kind, device = right.split()[:2]
+    return Storage(
+        device=device,
+        type=kind,
+        kind=_kind(device, kind),
+        read_only="ro" in options.split(","),
+        free=shutil.disk_usage(place).free,
+    )
+
+
+def _kind(device: str, file_system: str) -> str:
+    if file_system.startswith(NETWORK):
+        return "network"
+    if file_system in ("tmpfs", "ramfs"):
+        return "memory"
+    kinds = {"mmcblk": "SD card", "nvme": "NVMe", "sd": "USB or SATA disk"}
+    name = device.removeprefix("/dev/")
+    return next((words for start, words in kinds.items() if name.startswith(start)), "unknown")
 
 
 def warnings(machine: Machine, before: State, after: State) -> list[str]:
