@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cifar_edge.benchmarks import footprint, robustness, throughput
 from cifar_edge.benchmarks.footprint import Footprint
+from cifar_edge.benchmarks.latency import ROUNDS
 from cifar_edge.benchmarks.profile import profile
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
 from cifar_edge.benchmarks.robustness import Robustness
@@ -50,6 +51,7 @@ class Options:
         corruptions: whether to measure accuracy on corrupted images.
         cifar10c: folder of the published corrupted images, instead of our own.
         folder: of photos, for throughput.
+        rounds: in which each network has its turn.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -60,6 +62,7 @@ class Options:
     corruptions: bool = False
     cifar10c: Path | None = None
     folder: Path | None = None
+    rounds: int = ROUNDS
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,7 @@ def _timed(networks: dict[int, list[_Network]], options: Options, progress: Prog
     for done, (threads, batch) in enumerate(settings):
         files = [(network.runtime, network.file) for network in networks[batch]]
         progress(f"timing {len(files)} networks in turn, threads {threads}, batch {batch}", done, len(settings))
-        timed[threads, batch] = time_networks(files, threads, batch, options.baseline)
+        timed[threads, batch] = time_networks(files, threads, batch, options.baseline, options.rounds)
     return timed
 
 

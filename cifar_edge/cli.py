@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import math
 import os
 import signal
@@ -516,6 +518,13 @@ def bench(
         ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns each model has: fewer are quicker, and say less.", show_default="40"),
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Print Markdown instead, to be pasted where computers are compared.")
+    ] = False,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
@@ -524,10 +533,11 @@ def bench(
     """Compare models: size, latency (in turn), memory, accuracy on clean and on corrupted images."""
     from cifar_edge.benchmarks import compare as comparing
     from cifar_edge.benchmarks.bench import Options, Outputs, measure, model_names
+    from cifar_edge.benchmarks.latency import ROUNDS
     from cifar_edge.benchmarks.record import as_json
     from cifar_edge.benchmarks.runtimes import OTHERS
     from cifar_edge.model import EdgeModel, find_model
-    from cifar_edge.terminal import bench_progress, print_bench, print_changes, say
+    from cifar_edge.terminal import bench_progress, print_bench, print_changes, print_shared, say
 
     if regression and not compare:
         raise UsageError("--regression: of what? name an earlier bench.json with --compare")
@@ -541,6 +551,7 @@ def bench(
         corruptions=noise or cifar10c is not None,
         cifar10c=cifar10c,
         folder=folder,
+        rounds=rounds or ROUNDS,
     )
     outputs = Outputs(output, plot)
     outputs.check()
@@ -552,7 +563,7 @@ def bench(
     test = _load_test(data)
     with bench_progress() as progress:
         record = measure(loaded, test, options, progress)
-    print_bench(record)
+    (print_shared if share else print_bench)(record)
     if pictures := outputs.write(record, test):
         say(f"pictures: {' '.join(map(str, pictures))}")
     if old:
@@ -560,6 +571,35 @@ def bench(
         changes = comparing.compare(old, new)
         print_changes(changes, comparing.differences(old, new))
         comparing.check(changes, regression or comparing.REGRESSION)
+
+
+@app.command()
+def doctor(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="MODEL", help=".tflite files.", show_default="the newest export in runs/"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say whether this computer is fit to classify photos, what is wrong, and what to do.
+
+    Exit code 0: nothing is wrong. 1: something is.
+    """
+    from cifar_edge.doctor import examine
+    from cifar_edge.model import newest_export
+    from cifar_edge.terminal import print_findings
+
+    if not models:
+        with contextlib.suppress(UsageError):
+            models = [newest_export()]
+    findings = examine(models or [])
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in findings], indent=1))
+    else:
+        print_findings(findings)
+    if any(finding.wrong for finding in findings):
+        raise typer.Exit(1)
 
 
 @data_app.command()

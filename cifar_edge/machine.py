@@ -69,7 +69,7 @@ class Storage:
     Attributes:
         device: what is mounted, as in /dev/mmcblk0p2.
         type: of the file system, as in ext4.
-        kind: "SD card", "NVMe", "USB or SATA disk", "network", "memory", or "unknown".
+        kind: "SD card", "NVMe", "USB or SATA disk", "virtual disk", "network", "memory", or "unknown".
         read_only: whether nothing can be written.
         free: bytes that this user may still write.
     """
@@ -115,6 +115,18 @@ def state(root: Path = Path("/")) -> State:
     )
 
 
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that a program can still have without swapping; None if that is not known."""
+    memory = _field(root / "proc/meminfo", "MemAvailable")
+    return 1024 * int(memory.split()[0]) if memory else None
+
+
+def cpu_features(root: Path = Path("/")) -> set[str]:
+    """Name what the processor can do, as Linux calls it; empty if that is not known."""
+    about = root / "proc/cpuinfo"
+    return set((_field(about, "Features") or _field(about, "flags")).split())
+
+
 def storage(folder: Path, root: Path = Path("/")) -> Storage:
     """Tell what a folder lies on.
 
@@ -142,7 +154,7 @@ def _kind(device: str, file_system: str) -> str:
         return "network"
     if file_system in ("tmpfs", "ramfs"):
         return "memory"
-    kinds = {"mmcblk": "SD card", "nvme": "NVMe", "sd": "USB or SATA disk"}
+    kinds = {"mmcblk": "SD card", "nvme": "NVMe", "sd": "USB or SATA disk", "vd": "virtual disk"}
     name = device.removeprefix("/dev/")
     return next((words for start, words in kinds.items() if name.startswith(start)), "unknown")
 
