@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench demo figures formats fuzz models photos test throughput lint types clean
+.PHONY: bench demo figures formats fuzz models photos test test-pi throughput lint types clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -74,6 +74,10 @@ throughput: $(BENCH)/cnn/exported
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+# The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
+test-pi: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -rP tests/arm64/proof.py
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev

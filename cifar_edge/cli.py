@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import math
@@ -375,8 +374,8 @@ def watch(
         "results.jsonl"
     ),
     model: Annotated[
-        Path | None, typer.Option(help="A .tflite file.", show_default="the newest export in runs/")
-    ] = None,
+        str, typer.Option(metavar="FILE|NAME", help="A .tflite file, nano or small, or an export in runs/.")
+    ] = "small",
     on_label: Annotated[
         list[str] | None, typer.Option(metavar="LABEL", help="Run a program for photos of this class; repeatable.")
     ] = None,
@@ -407,10 +406,12 @@ def watch(
     from cifar_edge.service import systemd_unit
 
     if print_systemd_unit:
+        from cifar_edge.model import find_model
+
         unit = systemd_unit(
             folders or [],
             output,
-            model=model,
+            model=find_model(model),
             labels=label_file,
             pixel_range=pixel_range,
             on_label=on_label,
@@ -423,7 +424,7 @@ def watch(
         )
         typer.echo(unit, nl=False)
         return
-    from cifar_edge.model import EdgeModel, newest_export
+    from cifar_edge.model import EdgeModel
     from cifar_edge.terminal import print_rows, say, warn
     from cifar_edge.watch import Hook
     from cifar_edge.watch import watch as watch_folders
@@ -432,7 +433,7 @@ def watch(
         raise UsageError("which folder? name it, as in `cifar-edge watch ./photos`")
     if bool(on_label) != bool(run):
         raise UsageError("--on-label and --run belong together: give both")
-    chosen = EdgeModel(model or newest_export(), labels=_labels(label_file), pixel_range=_pair(pixel_range))
+    chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)
     hook = Hook(on_label, run, chosen.labels) if on_label and run else None
@@ -520,7 +521,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Turns each model has: fewer are quicker, and say less.", show_default="40"),
+        typer.Option(min=1, help="Turns of each model: fewer say less.", show_default="40"),
     ] = None,
     share: Annotated[
         bool, typer.Option("--share", help="Print Markdown instead, to be pasted where computers are compared.")
@@ -576,8 +577,8 @@ def bench(
 @app.command()
 def doctor(
     models: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="MODEL", help=".tflite files.", show_default="the newest export in runs/"),
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help=".tflite files, or names.", show_default="those that ship, as int8"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
@@ -587,13 +588,9 @@ def doctor(
     Exit code 0: nothing is wrong. 1: something is.
     """
     from cifar_edge.doctor import examine
-    from cifar_edge.model import newest_export
     from cifar_edge.terminal import print_findings
 
-    if not models:
-        with contextlib.suppress(UsageError):
-            models = [newest_export()]
-    findings = examine(models or [])
+    findings = examine(models)
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in findings], indent=1))
     else:

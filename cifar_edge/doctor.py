@@ -13,7 +13,7 @@ import numpy as np
 from cifar_edge.benchmarks.latency import measure
 from cifar_edge.errors import CifarEdgeError, first_line
 from cifar_edge.machine import Machine, available_memory, cpu_features, state, storage, this_machine, warnings
-from cifar_edge.model import EdgeModel
+from cifar_edge.model import MODELS, EdgeModel
 
 NEEDED_MEMORY = 200e6  # bytes; what a run may take
 NEEDED_DISK = 100e6  # bytes; a million rows, twice for a moment
@@ -38,19 +38,19 @@ class Finding:
     wrong: str = ""
 
 
-def examine(models: Sequence[Path], folder: Path = Path(), root: Path = Path("/")) -> list[Finding]:
+def examine(models: Sequence[str | Path] | None = None, folder: Path = Path(), root: Path = Path("/")) -> list[Finding]:
     """Look at this computer.
 
     Args:
-        models: to be loaded and timed.
+        models: files or names, to be loaded and timed; by default those that come with this package, as int8.
         folder: where results would be written.
         root: where /proc and /sys are.
     """
     machine = this_machine(root)
     findings = [*_computer(machine, root), _memory(machine, root), _disk(folder, root), _python(), _packages(machine)]
+    models = models or sorted(MODELS.glob("*-int8.tflite"))
     if not models:
-        advice = "copy one exported .tflite file here, and name it: `cifar-edge doctor MODEL`"
-        findings.append(Finding("models", "none", advice))
+        findings.append(Finding("model", "none", "install cifar-edge again: models come with it"))
     return [*findings, *map(_model, models)]
 
 
@@ -84,8 +84,6 @@ def _disk(folder: Path, root: Path) -> Finding:
         wrong = "nothing can be written: a worn SD card becomes read-only; save what is on it and replace it"
     elif place.free < NEEDED_DISK:
         wrong = "nearly full: make room before a long run"
-    elif place.kind == "memory":
-        wrong = "gone when it is switched off: write results elsewhere"
     else:
         wrong = ""
     return Finding("disk", found, wrong)
@@ -103,15 +101,15 @@ def _packages(machine: Machine) -> Finding:
     return Finding("packages", found)
 
 
-def _model(path: Path) -> Finding:
+def _model(name: str | Path) -> Finding:
     try:
-        model = EdgeModel(path)
+        model = EdgeModel(name)
     except CifarEdgeError as error:
-        return Finding("model", str(path), first_line(error))
+        return Finding("model", str(name), first_line(error))
     image = np.zeros((1, model.height, model.width, 3), np.uint8)
     (latency,) = measure([lambda: model.predict(image)], rounds=ROUNDS)
     how = "XNNPACK" if model.accelerated else "LiteRT's own code"
-    found = f"{path}: {len(model.labels)} classes, {latency.median / 1e3:.2f} ms an image by {how}"
+    found = f"{model.path}: {len(model.labels)} classes, {latency.median / 1e3:.2f} ms an image by {how}"
     if not model.accelerated:
         return Finding("model", found, "several times slower than it could be: install the newest ai-edge-litert")
     return Finding("model", found, model.remark)
