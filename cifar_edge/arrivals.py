@@ -83,32 +83,45 @@ def _observer() -> Any:
 
 
 @dataclass
-class _Look:
-    """How a file looked last (size, time of change, ...), since when, and for how many seconds that must last."""
+class Look:
+    """What a file was when it was looked at.
 
-    patience: float
+    Attributes:
+        file: size and times of change, in nanoseconds.
+        since: when it was seen so first, by a clock that does not jump.
+        unchanged: seconds it has been so.
+        patience: seconds it has to be so.
+    """
+
     file: tuple[int, ...] = ()
     since: float = 0.0
+    unchanged: float = 0.0
+    patience: float = 0.0
 
 
 class Waiting:
     """Photos that may still be being written."""
 
     def __init__(self) -> None:
-        self._looks: dict[Path, _Look] = {}
+        self._looks: dict[Path, Look] = {}
 
-    def add(self, paths: Iterable[Path], patience: float = SETTLED) -> None:
-        """Wait for photos, each until it has not changed for `patience` seconds."""
+    def add(self, paths: Iterable[Path]) -> None:
+        """Wait for photos."""
         for path in paths:
-            self._looks.setdefault(path, _Look(patience))
+            self._looks.setdefault(path, Look())
 
-    def take(self, most: int) -> dict[Path, float]:
-        """Return at most so many that are complete, in the order of paths, with the seconds since their last change.
+    def put_back(self, path: Path, look: Look) -> None:
+        """Wait longer for a photo that could not be read, unless it changes."""
+        look.patience = GIVEN_UP
+        self._looks[path] = look
+
+    def take(self, most: int) -> dict[Path, Look]:
+        """Return at most so many that seem complete, in the order of paths; those that are gone are forgotten.
 
         A file is as old as its own times say, or as it has been seen unchanged: a Raspberry Pi has no clock of its
-        own, so its time may jump. Those that are gone are forgotten.
+        own, so its time may jump.
         """
-        complete: dict[Path, float] = {}
+        complete: dict[Path, Look] = {}
         for path, look in list(self._looks.items()):
             try:
                 about = path.stat()
@@ -118,10 +131,10 @@ class Waiting:
             file = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
             if file != look.file:
                 look.file, look.since = file, time.monotonic()
-            unchanged = max(time.monotonic() - look.since, time.time() - max(about.st_mtime, about.st_ctime))
-            if unchanged >= (look.patience if about.st_size else GIVEN_UP):
-                complete[path] = unchanged
-                del self._looks[path]
+                look.patience = SETTLED if about.st_size else GIVEN_UP
+            look.unchanged = max(time.monotonic() - look.since, time.time() - max(about.st_mtime, about.st_ctime))
+            if look.unchanged >= look.patience:
+                complete[path] = self._looks.pop(path)
                 if len(complete) == most:
                     break
         return dict(sorted(complete.items(), key=lambda one: order(str(one[0]))))

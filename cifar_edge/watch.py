@@ -89,8 +89,8 @@ def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -
             with contextlib.closing(rows_of(complete)) as rows:
                 for row in rows:
                     path = Path(row.path)
-                    if row.error and complete[path] < GIVEN_UP:
-                        waiting.add([path], GIVEN_UP)
+                    if row.error and complete[path].unchanged < GIVEN_UP:
+                        waiting.put_back(path, complete[path])
                     else:
                         log.append(row)
                         yield row

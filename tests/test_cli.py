@@ -42,6 +42,8 @@ COMMANDS = (
     "classify",
     "evaluate",
     "bench",
+    "watch",
+    "doctor",
     "data",
     "data fetch",
     "data info",

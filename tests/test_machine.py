@@ -16,6 +16,7 @@ def write(root: Path, **files: str) -> None:
         "max_clock": "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq",
         "governor": "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
         "temperature": "sys/class/thermal/thermal_zone0/temp",
+        "mountinfo": "proc/self/mountinfo",
         "throttled": "sys/devices/platform/soc/soc:firmware/get_throttled",
     }
     for name, text in files.items():
