@@ -303,7 +303,7 @@ def classify(
         bool, typer.Option("--exif-thumbnails", help="Read only cameras' thumbnails, where they fit: fast, less exact.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
+        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor, if memory allows")
     ] = None,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
@@ -390,7 +390,7 @@ def watch(
     top_k: Annotated[int, typer.Option(help="How many of the most probable classes a row has.")] = 1,
     min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor")
+        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor, if memory allows")
     ] = None,
     print_systemd_unit: Annotated[
         bool, typer.Option("--print-systemd-unit", help="Print a hardened service that does this, and end.")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from cifar_edge import __version__, images
 from cifar_edge.errors import ImageError, ResultsError, UsageError, first_line
 from cifar_edge.journal import Journal
+from cifar_edge.machine import default_workers
 from cifar_edge.model import EdgeModel
 from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
@@ -123,7 +124,7 @@ def classify_folder(
     Args:
         paths: a file or folder, or several.
         model: a `.tflite` file or an `EdgeModel`.
-        workers: threads; by default one for each processor.
+        workers: threads; by default one for each processor, fewer where there is little memory.
         fit: "crop", "pad" or "stretch", see `images.load`; by default as the model's card says.
         exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
         top_k: how many of the most probable classes a row has.
@@ -197,7 +198,7 @@ def classifier(
     Raises:
         UsageError: an argument is out of range.
     """
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = default_workers() if workers is None else workers
     if workers < 1:
         raise UsageError(f"workers {workers}: it takes one at least")
     if not 1 <= top_k <= len(model.labels):

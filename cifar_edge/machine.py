@@ -16,6 +16,9 @@ HOT = 80.0  # degrees Celsius at which a Raspberry Pi begins to slow down
 THROTTLING = {0: "its supply voltage is low", 1: "its clock is capped", 2: "it is throttled", 3: "it is hot"}
 SINCE_BOOT = 16
 
+SHARE, PROGRAM, LARGE_PHOTO = 0.4, 70e6, 50e6
+"""Of memory, what a run may take; bytes, as measured for `cifar_edge/README.md` with photos of 12 megapixels."""
+
 NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.davfs")
 """What the types of file systems begin with that lie on another computer."""
 
@@ -85,12 +88,11 @@ def this_machine(root: Path = Path("/")) -> Machine:
     """Describe this computer; `root` is where its /proc and /sys are."""
     board = _read(root / "proc/device-tree/model").strip("\0")
     model = _field(root / "proc/cpuinfo", "model name") or platform.processor() or platform.machine()
-    memory = _field(root / "proc/meminfo", "MemTotal")
     max_clock = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq")
     return Machine(
         cpu=f"{board} ({model})" if board else model,
-        processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory=1024 * int(memory.split()[0]) if memory else None,
+        processors=processors(),
+        memory=total_memory(root),
         governor=_read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
         max_clock=int(max_clock) / 1000 if max_clock else None,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -113,6 +115,28 @@ def state(root: Path = Path("/")) -> State:
         throttled=tuple(words for bit, words in THROTTLING.items() if bits >> bit & 1),
         throttled_before=tuple(words for bit, words in THROTTLING.items() if bits >> bit + SINCE_BOOT & 1),
     )
+
+
+def default_workers(root: Path = Path("/")) -> int:
+    """Threads to decode with: one a processor that this process may use, fewer where there is little memory.
+
+    The program takes `PROGRAM`, a large PNG or progressive JPEG, which is decoded as a whole, `LARGE_PHOTO`; together
+    they shall take no more than `SHARE` of what there is.
+    """
+    memory = total_memory(root)
+    fitting = processors() if memory is None else int((SHARE * memory - PROGRAM) / LARGE_PHOTO)
+    return max(1, min(processors(), fitting))
+
+
+def processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def total_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory of this computer; None if that is not known."""
+    memory = _field(root / "proc/meminfo", "MemTotal")
+    return 1024 * int(memory.split()[0]) if memory else None
 
 
 def available_memory(root: Path = Path("/")) -> int | None:

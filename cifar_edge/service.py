@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from cifar_edge.machine import total_memory
+
 STATE = Path("/var/lib/cifar-edge")  # what the unit's StateDirectory= makes
 PHOTOS = Path("/srv/photos")
+DATA, DATA_SHARE = 300_000_000, 0.6  # least bytes, and share of this computer's memory, that it may ask for
 
 
 def systemd_unit(folders: Sequence[Path], output: Path, **options: object) -> str:
@@ -28,7 +31,11 @@ def systemd_unit(folders: Sequence[Path], output: Path, **options: object) -> st
                 command += [f"--{name.replace('_', '-')}", each.absolute() if isinstance(each, Path) else each]
     at_home = any(folder.is_relative_to("/home") for folder in folders)
     template = Template(Path(__file__).with_name("cifar-edge-watch.service").read_text())
-    return template.substitute(command=" ".join(map(_quoted, command)), home="read-only" if at_home else "yes")
+    return template.substitute(
+        command=" ".join(map(_quoted, command)),
+        home="read-only" if at_home else "yes",
+        data=max(DATA, int(DATA_SHARE * (total_memory() or 0))),
+    )
 
 
 def _quoted(argument: object) -> str:

@@ -53,7 +53,7 @@ def watch(
         model: a `.tflite` file or an `EdgeModel`.
         output: a `.jsonl` file; what has a row in there, or in the files that were rotated away, is not classified
             again. When it is full it becomes `<name>.1.jsonl`, the next time `<name>.2.jsonl` and so on.
-        workers: threads; by default one for each processor.
+        workers: threads; by default as for `classify_folder`.
         poll: seconds between searches of the folders, if they shall be searched instead of waiting to be told.
         rotate: bytes of a full file.
         stop: set it, from another thread or a signal handler, to end.

@@ -12,6 +12,10 @@ if mount -t binfmt_misc none /proc/sys/fs/binfmt_misc 2>/dev/null && [ ! -e /pro
     echo ":qemu-aarch64:M::$magic:$mask:$(command -v qemu-aarch64-static):F" >/proc/sys/fs/binfmt_misc/register
 fi
 mount --rbind /proc "$root/proc"
+# A processor that can be; that of this machine makes XNNPACK give up.
+mount --bind "$(dirname "$0")/cpuinfo" "$root/proc/cpuinfo"
+mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs none "$root/tmp"
-exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@"
+exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 \
+    QEMU_CPU="${QEMU_CPU:-cortex-a72}" "$@"
