@@ -7,7 +7,9 @@ right, how long it took says nothing about a Raspberry Pi.
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -37,11 +39,10 @@ ELSEWHERE = {
     "sudo tail /var/lib/cifar-edge/results.jsonl": "written by the service",
     "journalctl -u cifar-edge-watch": "written by the service",
 }
-# Emulated matrix products take minutes; who watches does not end by himself.
-SHORTER = {"cifar-edge bench": "{} --rounds 1", "cifar-edge watch ./": "timeout --preserve-status -s TERM 40 {}"}
+PROCESSORS = {"cortex-a72": "Raspberry Pi 4; 3 and Zero 2 W alike", "cortex-a76": "Raspberry Pi 5, int8 dot products"}
 
 SAMPLE = """
-import sys, numpy
+import numpy
 from cifar_edge import EdgeModel
 from cifar_edge.data import load_split
 model = EdgeModel("nano")
@@ -57,11 +58,11 @@ class Pi:
         self.root = root
         self.home = root / "root"
 
-    def run(self, command: str, code: int = 0) -> str:
+    def run(self, command: str, code: int = 0, processor: str = "cortex-a72") -> str:
+        """Run a line of bash in the home folder, as a Raspberry Pi 4 unless another processor is named."""
         line = f'cd; sudo() {{ "$@"; }}; set -o pipefail; {command}'
-        result = subprocess.run(
-            [HERE / "enter.sh", self.root, "bash", "-c", line], capture_output=True, text=True, check=False
-        )
+        enter = [HERE / "enter.sh", self.root, "bash", "-c", line]
+        result = subprocess.run(enter, capture_output=True, text=True, env=os.environ | {"QEMU_CPU": processor})
         assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
         return result.stdout
 
@@ -72,7 +73,10 @@ def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
     root = tmp_path_factory.mktemp(request.param) / "root"
     subprocess.run([HERE / "make_root.sh", request.param, root], check=True)
     pi = Pi(request.param, root)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", pi.home, ROOT], check=True)
+    with (tmp_path_factory.getbasetemp().parent / "wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # setuptools builds in the tree, one at a time
+        command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", pi.home, ROOT]
+        subprocess.run(command, check=True)
     shutil.copy(MODELS / "nano-int8.tflite", pi.home / "quick-int8.tflite")  # stands for one of the user's own
     shutil.copytree(PHOTOS, pi.home / "photos")
     wheel = next(pi.home.glob("*.whl"))
@@ -90,8 +94,14 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def shorter(command: str) -> str:
-    return next((form.format(command) for start, form in SHORTER.items() if command.startswith(start)), command)
+def ending(command: str) -> str:
+    """Return a command as it is, or so that it ends: emulated matrix products take minutes, and watching for ever."""
+    if command.startswith("cifar-edge bench"):
+        return f"{command} --rounds 1"
+    if output := re.search(r"^cifar-edge watch .*--output (\S+)", command):
+        done = f"[ $(cat {output[1]} | wc -l) = {len(photos())} ]"
+        return f"{command} & until {done}; do sleep 1; done; kill $!; wait $!"
+    return command
 
 
 def test_the_guide_works(pi: Pi) -> None:
@@ -99,7 +109,7 @@ def test_the_guide_works(pi: Pi) -> None:
     for command in commands():
         if command not in ELSEWHERE:
             began = time.monotonic()
-            said = pi.run(shorter(command))
+            said = pi.run(ending(command))
             print(f"{time.monotonic() - began:5.1f} s  {command}")
             if "bench" in command:
                 assert f"Python {DEBIANS[pi.suite]}" in said
@@ -129,20 +139,23 @@ def test_a_killed_run_is_resumed(pi: Pi) -> None:
     assert len(kept[0]) == len(photos())
 
 
-def test_predictions_are_those_of_x86(pi: Pi) -> None:
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_predictions_are_those_of_x86(processor: str, pi: Pi) -> None:
     (pi.home / "sample.py").write_text(SAMPLE)
-    pi.run("/opt/cifar-edge/bin/python sample.py")
+    pi.run("/opt/cifar-edge/bin/python sample.py", processor=processor)
     there = np.load(pi.home / "sample.npy")
     here = EdgeModel("nano").predict(load_split("test", "sample").images)
     different = there.argmax(axis=1) != here.argmax(axis=1)
-    gap = np.sort(here, axis=1)
+    largest = abs(there - here).max()
     print(
-        f"{pi.suite}: {different.sum()} of {len(here)} classes differ; scores differ by {abs(there - here).max():.4f} "
-        f"at most, {(there != here).any(axis=1).mean():.1%} of images; where classes differ the two best are "
-        f"{(gap[:, -1] - gap[:, -2])[different]} apart"
+        f"{pi.suite}, {processor} ({PROCESSORS[processor]}): {different.sum()} of {len(here)} classes differ; "
+        f"scores of {(there != here).any(axis=1).sum()} images differ, by {largest:.4f} at most"
     )
     assert len(here) == 1000
-    assert not different.any()
+    assert largest < 0.02  # 5 steps of int8
+    second, first = np.sort(here[different], axis=1)[:, -2:].T
+    assert (first - second <= 2 * largest).all()  # both are as good
+    assert different.sum() <= 2
 
 
 def test_size_and_start(pi: Pi) -> None:
