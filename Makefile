@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench demo figures formats fuzz models photos test test-pi throughput lint types clean
+.PHONY: bench demo device figures formats fuzz models photos test test-pi throughput lint types clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -78,6 +78,10 @@ test: .venv/installed-dev
 # The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
 test-pi: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -rP tests/arm64/proof.py
+
+# The tables of cifar_edge/README.md on memory and bytes written; needs root, for a limit and a file system.
+device: .venv/installed-train
+	$(BIN)/python -m cifar_edge.benchmarks.device nano
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev

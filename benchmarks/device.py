@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -134,7 +135,8 @@ def main(path: str) -> None:
         large.mkdir()
         make_large(large, grain=3, count=1)
         (photo,) = large.iterdir()
-        for kind, suffix, options in (
+        kept: dict[str, Any]
+        for kind, suffix, kept in (
             ("baseline JPEG", "jpg", {"quality": 90}),
             ("progressive JPEG", "jpg", {"quality": 90, "progressive": True}),
             ("PNG", "png", {"compress_level": 1}),
@@ -142,7 +144,7 @@ def main(path: str) -> None:
             folder = kinds[f"24 times a {kind} of 4032x3024"] = place / kind
             folder.mkdir()
             with Image.open(photo) as image:
-                image.save(folder / f"0.{suffix}", **options)
+                image.save(folder / f"0.{suffix}", **kept)
             for number in range(1, 24):
                 os.link(folder / f"0.{suffix}", folder / f"{number}.{suffix}")
         print(f"| within {LIMIT / 1e6:.0f} MB | 1 worker | 2 | 4 |\n|---|---|---|---|")

@@ -60,7 +60,7 @@ class Arrivals:
 
     def take(self, most: int) -> list[Path]:
         """Return at most so many; fewer if these are all for now."""
-        taken = []
+        taken: list[Path] = []
         while self._told and len(taken) < most:
             path = self._told.popleft()
             if path.is_dir():  # what came with it may not be told
