@@ -77,7 +77,10 @@ test: .venv/installed-dev
 
 # The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
 test-pi: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -rP tests/arm64/proof.py
+	$(MAKE) --jobs 2 --output-sync test-pi-bookworm test-pi-trixie
+
+test-pi-%:
+	$(BIN)/python -m pytest -rP tests/arm64/proof.py -k $*
 
 # The tables of cifar_edge/README.md on memory and bytes written; needs root, for a limit and a file system.
 device: .venv/installed-train

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,13 +68,13 @@ class Pi:
         return result.stdout
 
 
-@pytest.fixture(scope="module", params=[pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in DEBIANS])
+@pytest.fixture(scope="module", params=DEBIANS)
 def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
-    """A Debian as a new Pi has it, with a wheel, a model and photos in the home folder; the guide's first part done."""
+    """A Debian as a new Pi has it, with a wheel, a model and photos in the home folder; the guide comes first."""
     root = tmp_path_factory.mktemp(request.param) / "root"
     subprocess.run([HERE / "make_root.sh", request.param, root], check=True)
     pi = Pi(request.param, root)
-    with (tmp_path_factory.getbasetemp().parent / "wheel.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / "cifar-edge-wheel.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # setuptools builds in the tree, one at a time
         command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", pi.home, ROOT]
         subprocess.run(command, check=True)
