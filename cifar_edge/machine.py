@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ def storage(folder: Path, root: Path = Path("/")) -> Storage:
     deepest = -1
     for line in _read(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
-        point = Path(left.split()[4].encode().decode("unicode_escape"))  # a blank is written as \040
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4]))  # a blank is \040
         if place.is_relative_to(point) and len(point.parts) >= deepest:
             deepest, options = len(point.parts), left.split()[5]
             kind, device = right.split()[:2]
