@@ -69,8 +69,8 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 photos: $(BENCH)/cnn/exported $(BENCH)/cnn-50-epochs/exported $(BENCH)/resnet8/exported
 	$(BIN)/python -m cifar_edge.benchmarks.photos tests/photos $(foreach run,$^,$(wildcard $(dir $(run))*-float32.tflite $(dir $(run))*-int8.tflite))
 
-throughput: $(BENCH)/cnn/exported
-	$(BIN)/python -m cifar_edge.benchmarks.throughput $(BENCH)/cnn/cnn-int8.tflite
+throughput: $(BENCH)/quick/exported
+	$(BIN)/python -m cifar_edge.benchmarks.throughput $(BENCH)/quick/quick-int8.tflite
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10

@@ -1,7 +1,8 @@
 """Which model should I put on my device? All that is measured of a set of models, in one record.
 
-record = measure([Path("a.tflite"), Path("b.tflite")], test=load_split("test"))
-write_json(record, Path("bench.json"))
+test = load_split("test")
+record = measure([EdgeModel("a.tflite"), EdgeModel("b.tflite")], test, Options(threads=(1, 4)))
+Outputs(json=Path("bench.json")).write(record, test)
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from cifar_edge.benchmarks import footprint, robustness, throughput
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.latency import ROUNDS
-from cifar_edge.benchmarks.profile import profile
+from cifar_edge.benchmarks.profile import OperationTime, profile
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
 from cifar_edge.benchmarks.robustness import Robustness
 from cifar_edge.benchmarks.runtimes import LITERT, RUNTIMES, Runtime
@@ -28,7 +30,7 @@ from cifar_edge.evaluation import predict_cifar10, tells_cifar10
 from cifar_edge.files import check_writable
 from cifar_edge.folder import find
 from cifar_edge.graph import Operation, operations, parameters
-from cifar_edge.machine import state, this_machine, warnings
+from cifar_edge.machine import State, state, this_machine, warnings
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.model import EdgeModel
 
@@ -63,6 +65,12 @@ class Options:
     cifar10c: Path | None = None
     folder: Path | None = None
     rounds: int = ROUNDS
+
+    @property
+    def source(self) -> str | None:
+        """Where corrupted images come from; None without."""
+        ours_or_theirs = "CIFAR-10-C" if self.cifar10c else "benchmarks/corruptions.py"
+        return ours_or_theirs if self.corruptions else None
 
 
 @dataclass(frozen=True)
@@ -116,59 +124,28 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
         CifarEdgeError: a process that measured was killed.
     """
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    paths = [model.path for model in models]
-    names = model_names(paths)
+    names = model_names([model.path for model in models])
     photos = count_photos(options.folder) if options.folder else 0
-    evaluations = [_evaluation(model, test) for model in models]
-    robust = _robustness(models, test, options, progress)
-    with tempfile.TemporaryDirectory() as folder:
-        networks, notes = _prepared(paths, options.runtimes, {1, *options.batches}, Path(folder))
-        before = state()
-        timed = _timed(networks, options, progress)
-        profiles = [profile(path, options.threads[0]) if options.profile else [] for path in paths]
-        folders = [_throughput(model, options.folder) if options.folder else None for model in models]
-        after = state()
-        footprints, not_loaded = _footprints(networks[1], options.threads[0], progress)
+    robust = _robustness(models, test, options, progress)  # first, as published arrays may be refused
+    evaluations = _evaluations(models, test, progress)
+    timed = _timed(models, options, progress)
     machine = this_machine()
-    records = []
-    for number, (name, path) in enumerate(zip(names, paths, strict=True)):
-        content = path.read_bytes()
-        graph = operations(content)
-        macs, precision = sum(operation.macs for operation in graph), _precision(graph)
-        records.append(
-            ModelRecord(
-                name=name,
-                size=len(content),
-                parameters=parameters(content),
-                macs=macs,
-                precision=precision,
-                footprints=footprints[number],
-                timings=_timings(number, networks, timed, macs, precision),
-                profile=profiles[number],
-                evaluation=evaluations[number],
-                robustness=robust[number],
-                throughput=folders[number],
-            )
-        )
-    peaks = [
-        Peak(precision, *setting, speed)
-        for setting, timings in timed.items()
-        for precision, speed in timings.peaks.items()
+    records = [
+        _record(number, name, model.path, timed, evaluations[number], robust[number])
+        for number, (name, model) in enumerate(zip(names, models, strict=True))
     ]
     return Record(
         date=date,
         machine=machine,
-        before=before,
-        after=after,
+        before=timed.before,
+        after=timed.after,
         images=len(test.labels),
-        corruptions=("CIFAR-10-C" if options.cifar10c else "benchmarks/corruptions.py")
-        if options.corruptions
-        else None,
+        corruptions=options.source,
         photos=photos,
         baseline=names[options.baseline],
-        peaks=peaks,
+        peaks=timed.peaks,
         models=records,
-        notes=[*warnings(machine, before, after), *busy(records), *notes, *_refusals(networks, timed), *not_loaded],
+        notes=[*warnings(machine, timed.before, timed.after), *busy(records), *timed.notes],
     )
 
 
@@ -234,6 +211,42 @@ class _Network:
     models: list[int]
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """What a clock says of all models, by their numbers, and in which state the computer was."""
+
+    before: State
+    after: State
+    networks: dict[int, list[_Network]]
+    timings: dict[Setting, Timings]
+    profiles: list[list[OperationTime]]
+    throughputs: list[Throughput | None]
+    footprints: dict[int, dict[str, Footprint]]
+    notes: list[str]
+
+    @property
+    def peaks(self) -> list[Peak]:
+        return [
+            Peak(precision, *setting, speed)
+            for setting, timings in self.timings.items()
+            for precision, speed in timings.peaks.items()
+        ]
+
+
+def _timed(models: Sequence[EdgeModel], options: Options, progress: Progress) -> _Timed:
+    paths = [model.path for model in models]
+    with tempfile.TemporaryDirectory() as folder:
+        networks, notes = _prepared(paths, options.runtimes, {1, *options.batches}, Path(folder))
+        before = state()
+        timings = _timings(networks, options, progress)
+        profiles = [_profile(path, options.threads[0], progress) if options.profile else [] for path in paths]
+        throughputs = [_throughput(model, options.folder, progress) if options.folder else None for model in models]
+        after = state()
+        footprints, not_loaded = _footprints(networks[1], options.threads[0], progress)
+    notes = [*notes, *_refusals(networks, timings), *not_loaded]
+    return _Timed(before, after, networks, timings, profiles, throughputs, footprints, notes)
+
+
 def _prepared(
     paths: Sequence[Path], runtimes: Sequence[Runtime], batches: set[int], folder: Path
 ) -> tuple[dict[int, list[_Network]], list[str]]:
@@ -258,13 +271,15 @@ def _prepared(
     return networks, list(dict.fromkeys(notes))
 
 
-def _timed(networks: dict[int, list[_Network]], options: Options, progress: Progress) -> dict[Setting, Timings]:
-    settings = list(product(options.threads, options.batches))
+def _timings(networks: dict[int, list[_Network]], options: Options, progress: Progress) -> dict[Setting, Timings]:
     timed = {}
-    for done, (threads, batch) in enumerate(settings):
+    for threads, batch in product(options.threads, options.batches):
         files = [(network.runtime, network.file) for network in networks[batch]]
-        progress(f"timing {len(files)} networks in turn, threads {threads}, batch {batch}", done, len(settings))
-        timed[threads, batch] = time_networks(files, threads, batch, options.baseline, options.rounds)
+        what = f"timing all in turn, threads {threads}, batch {batch}"
+        progress(what, 0, options.rounds)  # to load them may take longer than a round
+        timed[threads, batch] = time_networks(
+            files, threads, batch, options.baseline, options.rounds, partial(progress, what)
+        )
     return timed
 
 
@@ -296,12 +311,31 @@ def _footprints(
     return found, notes
 
 
-def _timings(
-    number: int, networks: dict[int, list[_Network]], timed: dict[Setting, Timings], macs: int, precision: str
-) -> list[Timing]:
+def _record(
+    number: int, name: str, path: Path, timed: _Timed, evaluation: Evaluation | None, robust: Robustness | None
+) -> ModelRecord:
+    content = path.read_bytes()
+    graph = operations(content)
+    macs, precision = sum(operation.macs for operation in graph), _precision(graph)
+    return ModelRecord(
+        name=name,
+        size=len(content),
+        parameters=parameters(content),
+        macs=macs,
+        precision=precision,
+        footprints=timed.footprints[number],
+        timings=_latencies(number, timed, macs, precision),
+        profile=timed.profiles[number],
+        evaluation=evaluation,
+        robustness=robust,
+        throughput=timed.throughputs[number],
+    )
+
+
+def _latencies(number: int, timed: _Timed, macs: int, precision: str) -> list[Timing]:
     found = []
-    for (threads, batch), timings in timed.items():
-        for network, latency in zip(networks[batch], timings.latencies, strict=True):
+    for (threads, batch), timings in timed.timings.items():
+        for network, latency in zip(timed.networks[batch], timings.latencies, strict=True):
             if latency and number in network.models:
                 speed = 1e6 * batch * macs / latency.median
                 ran = RUNTIMES[network.runtime].precision or precision
@@ -319,12 +353,22 @@ def _precision(graph: Sequence[Operation]) -> str:
     return "int8" if macs[True] > macs[False] else "float32"
 
 
-def _throughput(model: EdgeModel, folder: Path) -> Throughput:
-    return Throughput(throughput.measure(folder, model), throughput.profile(folder, model))
+def _profile(path: Path, threads: int, progress: Progress) -> list[OperationTime]:
+    return profile(path, threads, partial(progress, f"timing each operation of {path.name}"))
 
 
-def _evaluation(model: EdgeModel, test: Split) -> Evaluation | None:
-    return evaluate(predict_cifar10(model, test.images), test.labels) if tells_cifar10(model) else None
+def _throughput(model: EdgeModel, folder: Path, progress: Progress) -> Throughput:
+    what = f"classifying {folder} in several ways with {model.path.name}"
+    photos = throughput.measure(folder, model, progress=partial(progress, what))
+    return Throughput(photos, throughput.profile(folder, model))
+
+
+def _evaluations(models: Sequence[EdgeModel], test: Split, progress: Progress) -> list[Evaluation | None]:
+    found = []
+    for done, model in enumerate(models):
+        progress(f"classifying {len(test.labels):,} test images", done, len(models))
+        found.append(evaluate(predict_cifar10(model, test.images), test.labels) if tells_cifar10(model) else None)
+    return found
 
 
 def _robustness(
@@ -337,7 +381,7 @@ def _robustness(
             [models[number] for number in told],
             test,
             options.cifar10c,
-            lambda done, total: progress("corrupting", done, total),
+            partial(progress, "classifying corrupted test images"),
         )
         for number, result in zip(told, measured, strict=True):
             found[number] = result

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Call = Callable[[], object]
 
+Progress = Callable[[int, int], None]
+"""Told how many rounds are done, and of how many."""
+
 ROUNDS = 40
 WARM_UP = 5  # rounds that do not count
 MOST, FEWEST = 25, 3  # calls a turn, as many as fit into
@@ -39,18 +42,21 @@ class Latency:
     ratio: float | None
 
 
-def measure(calls: Sequence[Call], baseline: int | None = 0, rounds: int = ROUNDS) -> list[Latency]:
+def measure(
+    calls: Sequence[Call], baseline: int | None = 0, rounds: int = ROUNDS, progress: Progress = lambda *_: None
+) -> list[Latency]:
     """Time calls in turn.
 
     Args:
         calls: what to time; each is called a few times a round.
         baseline: which of them the others are compared with.
         rounds: how often each has its turn, apart from those that warm up.
+        progress: called after each of these rounds.
 
     Returns:
         The figures of each call, in their order.
     """
-    seconds = in_turn(calls, rounds)
+    seconds = in_turn(calls, rounds, progress)
     medians = [np.median(times, axis=1) for times in seconds]
     found = []
     for times, of_rounds in zip(seconds, medians, strict=True):
@@ -61,15 +67,20 @@ def measure(calls: Sequence[Call], baseline: int | None = 0, rounds: int = ROUND
     return found
 
 
-def in_turn(calls: Sequence[Call], rounds: int = ROUNDS) -> list[NDArray[np.float64]]:
-    """Time calls in turn: the first, the second, ..., the first again.
+def in_turn(
+    calls: Sequence[Call], rounds: int = ROUNDS, progress: Progress = lambda *_: None
+) -> list[NDArray[np.float64]]:
+    """Time calls in turn: the first, the second, ..., the first again; arguments as for `measure`.
 
     Returns:
         Seconds of each call, (rounds, calls a turn); a slow one is called less often in a turn.
     """
     warm = [[_turn(call, FEWEST) for call in calls] for _ in range(WARM_UP)][-1]
     bursts = [int(np.clip(TURN / np.median(times), FEWEST, MOST)) for times in warm]
-    turns = [[_turn(call, burst) for call, burst in zip(calls, bursts, strict=True)] for _ in range(rounds)]
+    turns = []
+    for done in range(1, rounds + 1):
+        turns.append([_turn(call, burst) for call, burst in zip(calls, bursts, strict=True)])
+        progress(done, rounds)
     return [np.array(times) for times in zip(*turns, strict=True)]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cifar_edge.benchmarks.graphs import prefixes
-from cifar_edge.benchmarks.latency import in_turn
+from cifar_edge.benchmarks.latency import ROUNDS, Progress, in_turn
 from cifar_edge.graph import operations
 from cifar_edge.model import load_interpreter
 
@@ -37,11 +37,17 @@ class OperationTime:
     error: float
 
 
-def profile(path: Path, threads: int = 1) -> list[OperationTime]:
-    """Time each operation of a `.tflite` model, in the order they run; the first one bears the call itself."""
+def profile(path: Path, threads: int = 1, progress: Progress = lambda *_: None) -> list[OperationTime]:
+    """Time each operation of a `.tflite` model, in the order they run; the first one bears the call itself.
+
+    Args:
+        path: the model's file.
+        threads: that LiteRT may use.
+        progress: called after each round.
+    """
     content = path.read_bytes()
     pieces = [load_interpreter(piece, threads).invoke for piece in prefixes(content)]
-    medians = 1e6 * np.array([np.median(times, axis=1) for times in in_turn(pieces)])
+    medians = 1e6 * np.array([np.median(times, axis=1) for times in in_turn(pieces, ROUNDS, progress)])
     costs = np.diff(medians, axis=0, prepend=0)
     middle = np.median(costs, axis=1)
     # Of a median, from the quartiles: a busy computer's outliers do not count.

@@ -6,6 +6,7 @@ Makes its own files (400 MB in a temporary folder), and prints throughput on 12-
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import statistics
@@ -31,6 +32,7 @@ from cifar_edge.model import EdgeModel
 from cifar_edge.native_output import silenced
 from cifar_edge.results import write_csv
 
+from .latency import Progress
 from .photos import camera_jpeg, crops
 
 PHOTOS = Path("tests/photos")
@@ -41,7 +43,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 CHUNK = 64  # files a thread takes at a time where others' decoders are measured
 
 
-def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]:
+def measure(folder: Path, model: EdgeModel, rounds: int = 5, progress: Progress = lambda *_: None) -> dict[str, float]:
     """Measure how many photos a second each way classifies, or only decodes; the ways take turns.
 
     Those of other libraries are left out where these are not installed (extras `bench` and `train`).
@@ -50,11 +52,12 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
         folder: of photos. If some cannot be read, Keras is left out, which would stop there.
         model: a `.tflite` file, best with the `model.keras` it came from beside it.
         rounds: how often each way has its turn.
+        progress: called after each turn.
 
     Returns:
         The median of photos a second, by the way's name.
     """
-    paths = list(find([folder]))
+    paths = list(_files(folder))
     readable = not any(row.error for row in classify_folder(folder, model))  # and now the files are in memory
     keras_file = model.path.parent / "model.keras"
     ways: dict[str, Callable[[], object]] = {
@@ -68,11 +71,11 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5) -> dict[str, float]
     if find_spec("keras") and keras_file.exists() and readable:
         ways["Keras"] = _with_keras(folder, keras_file, model)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
+    for done, (_, (name, way)) in enumerate(itertools.product(range(rounds), ways.items()), start=1):
+        start = time.perf_counter()
+        way()
+        seconds[name].append(time.perf_counter() - start)
+        progress(done, rounds * len(ways))
     return {name: len(paths) / statistics.median(taken) for name, taken in seconds.items()}
 
 
@@ -85,10 +88,10 @@ def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, floa
         photos: how many to look at.
     """
     start = time.perf_counter()
-    paths = list(itertools.islice(find([folder]), photos))
+    paths = list(itertools.islice(_files(folder), photos))
     seconds = {"list": time.perf_counter() - start}
     stages: dict[str, Callable[[Path], object]] = {
-        "read": Path.read_bytes,
+        "read": _read,
         "decode": lambda path: _decode(path, model),
         "resize": lambda path: _load(path, model),
     }
@@ -104,6 +107,11 @@ def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, floa
     with tempfile.TemporaryFile("w", errors="surrogateescape") as file:
         seconds["write"] = _each([None], lambda _: list(write_csv(rows, file, top_k=1)))
     return {name: max(0.0, 1000 * spent / len(paths)) for name, spent in seconds.items()}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Find photos; not pipes and the like, for which others' loops would wait for ever."""
+    return (path for path in find([folder]) if path.is_file())
 
 
 def _each(items: Sequence[Any], work: Callable[[Any], object]) -> float:
@@ -145,6 +153,11 @@ def _decode(path: Path, model: EdgeModel) -> None:
             image.load()
     except UNREADABLE:
         return
+
+
+def _read(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.read_bytes()
 
 
 def _load(path: Path, model: EdgeModel) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cifar_edge.benchmarks.fresh import in_fresh_process
+from cifar_edge.benchmarks.fresh import in_fresh_process, tell
 from cifar_edge.benchmarks.graphs import PRECISIONS, matrix_product
-from cifar_edge.benchmarks.latency import ROUNDS, Latency, measure
+from cifar_edge.benchmarks.latency import ROUNDS, Latency, Progress, measure
 from cifar_edge.benchmarks.runtimes import RUNTIMES
 from cifar_edge.errors import first_line
 from cifar_edge.model import load_interpreter
@@ -37,7 +37,12 @@ class Timings:
 
 
 def time_networks(
-    networks: Sequence[tuple[str, Path]], threads: int = 1, batch: int = 1, baseline: int = 0, rounds: int = ROUNDS
+    networks: Sequence[tuple[str, Path]],
+    threads: int = 1,
+    batch: int = 1,
+    baseline: int = 0,
+    rounds: int = ROUNDS,
+    progress: Progress = lambda *_: None,
 ) -> Timings:
     """Time networks in turn, and matrix products among them as a measure of what the CPU can do.
 
@@ -47,6 +52,7 @@ def time_networks(
         batch: images a call.
         baseline: number of the network that the others are compared with.
         rounds: how often each has its turn.
+        progress: called after each round.
 
     Raises:
         CifarEdgeError: the process was killed, most likely because memory ran out.
@@ -58,7 +64,7 @@ def time_networks(
         "baseline": baseline,
         "rounds": rounds,
     }
-    answer = in_fresh_process("timings", request, f"latency (threads {threads}, batch {batch})")
+    answer = in_fresh_process("timings", request, f"latency (threads {threads}, batch {batch})", progress)
     return Timings(
         [latency and Latency(**latency) for latency in answer["latencies"]],
         {int(number): reason for number, reason in answer["reasons"].items()},
@@ -85,7 +91,7 @@ def main() -> None:
     order = list(calls)
     reference = order.index(request["baseline"]) if request["baseline"] in calls else None
     everything = [*calls.values(), *(graph.invoke for graph in graphs)]
-    latencies = measure(everything, reference, request["rounds"])
+    latencies = measure(everything, reference, request["rounds"], tell)
     of_networks = dict(zip(order, latencies, strict=False))
     peaks = dict.fromkeys(PRECISIONS, 0.0)
     for (precision, product), latency in zip(products, latencies[len(order) :], strict=True):

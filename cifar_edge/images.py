@@ -103,8 +103,12 @@ def _open(path: str | Path) -> BinaryIO:
         raise ImageError("a link to a folder, which is not followed" if link else "a folder that cannot be listed")
     if about.st_size > SMALL:
         return open(path, "rb")  # noqa: PTH123
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        return io.BytesIO(file.read(about.st_size))
+    # Without a file object too, whose making and closing ask for Python's lock again and again.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return io.BytesIO(os.read(descriptor, about.st_size))
+    finally:
+        os.close(descriptor)
 
 
 def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | None:
@@ -126,6 +130,8 @@ def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | Non
 
 def _upright(image: Image.Image, photo: Image.Image) -> Image.Image:
     """Turn an image, which is a photo or its thumbnail, as the photo's metadata say."""
+    if not photo.info:  # as in many tiny files, for which the rest of this takes long
+        return image
     try:
         orientation = photo.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # damaged metadata must not cost a photo

@@ -23,7 +23,7 @@ from PIL import Image
 
 from cifar_edge import images
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.files import atomic
+from cifar_edge.files import atomic, check_writable
 from cifar_edge.results import Row
 from cifar_edge.summary import Summary
 
@@ -63,8 +63,7 @@ class Report:
             raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
         if self._path.exists() and not self._path.is_file():
             raise UsageError(f"{path}: not a file; write the report elsewhere")
-        if not os.access(self._path.parent, os.W_OK):
-            raise UsageError(f"{path}: no file can be made in {self._path.parent}; write the report elsewhere")
+        check_writable(self._path.parent)
         self._kept: list[_Kept] = []
         self._numbers, self._lots = count(), np.random.default_rng(0)
         self._confidences: dict[str, list[int]] = defaultdict(lambda: [0] * BINS)

@@ -20,7 +20,7 @@ LONGEST = 50  # characters of a name; four bytes each, they leave room in the 25
 
 
 def check_folder(folder: Path, paths: Sequence[Path]) -> None:
-    """Raise `UsageError` if `folder` is no folder, or photos are looked for in it or around it: it feeds itself."""
+    """Raise `UsageError` if `folder` is none or in use, or photos are looked for in or around it: it feeds itself."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; name one to sort into")
     for path in paths:
@@ -29,6 +29,9 @@ def check_folder(folder: Path, paths: Sequence[Path]) -> None:
                 raise UsageError(
                     f"{folder}: photos of {path} would be sorted where they are; sort into a folder elsewhere"
                 )
+    if folder.is_dir():
+        with only_process(folder):  # to be told now, not when there is a journal of a run that has not begun
+            pass
 
 
 def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row, None, None]:

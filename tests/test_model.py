@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -57,6 +58,27 @@ def test_logits_of_a_model_without_a_card_become_probabilities(name: str, tmp_pa
     assert "logits for scores" in model.remark
     assert np.allclose(model.predict(images), keras.ops.softmax(network(images.astype(np.float32))), atol=0.1)
     assert np.allclose(model.predict(images).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_images_of_one_call_get_what_they_get_alone(mixed: bool, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    pixels = keras.layers.Conv2D(8, 3, kernel_initializer="random_normal")(image / 255)
+    if mixed:  # with those of a neighbour, should a call ever take several images
+        twice = keras.ops.concatenate([pixels, pixels], axis=0)
+        pixels = pixels + keras.ops.slice(twice, (1, 0, 0, 0), (1, *pixels.shape[1:]))
+    means = keras.layers.GlobalAveragePooling2D()(pixels)
+    scores = keras.layers.Dense(3, "softmax", kernel_initializer="random_normal")(100 * means)
+    bright = np.linspace(16, 256, 37, dtype=int)[:, None, None, None]
+    images = np.random.default_rng(1).integers(0, bright, (37, 16, 16, 3), np.uint8)
+    (tmp_path / "model.tflite").write_bytes(convert(keras.Model(image, scores), "int8", images))
+    model = EdgeModel(tmp_path / "model.tflite")
+    alone = np.concatenate([model.predict(image[None]) for image in images])
+    assert len(np.unique(alone, axis=0)) > 10
+    with ThreadPoolExecutor(4) as threads:
+        for together in threads.map(model.predict, [images] * 20):
+            assert np.array_equal(together, alone)
 
 
 def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> None:

@@ -329,7 +329,7 @@ def test_places_where_no_page_can_be_are_refused_at_once(tmp_path: Path) -> None
     for name, reason in {
         "report.pdf": "ends in .html",
         "folder.html": "not a file",
-        "missing/report.html": "no file can be made",
+        "missing/report.html": "missing: nothing can be written there",
     }.items():
         with pytest.raises(UsageError, match=reason):
             Report(tmp_path / name)

@@ -11,21 +11,37 @@ from cifar_edge.benchmarks import bench, footprint
 from cifar_edge.benchmarks.bench import Options, measure, model_names
 from cifar_edge.benchmarks.compare import compare
 from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import Latency
+from cifar_edge.benchmarks.latency import ROUNDS, Latency
 from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
 from cifar_edge.benchmarks.tables import tables
 from cifar_edge.benchmarks.timings import Timings
 from cifar_edge.data import CLASSES, Cifar10
-from cifar_edge.errors import CifarEdgeError, UsageError
+from cifar_edge.errors import CifarEdgeError, DataError, UsageError
 from cifar_edge.model import EdgeModel
 
 from ..conftest import PHOTOS
 
 
 @pytest.fixture(scope="module")
-def record(run: Path, tiny: Cifar10) -> Record:
+def told() -> dict[str, list[tuple[int, int]]]:
+    """How far each part of `record` was, as it was told."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> Record:
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
-    return measure(models, tiny.test, Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True))
+    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True)
+    return measure(
+        models, tiny.test, options, lambda what, done, total: told.setdefault(what, []).append((done, total))
+    )
+
+
+def test_progress_is_told_round_by_round(record: Record, told: dict[str, list[tuple[int, int]]]) -> None:
+    for what in (f"timing all in turn, threads 2, batch {batch}" for batch in (1, 2)):
+        assert told[what] == [(done, ROUNDS) for done in range(ROUNDS + 1)]
+    for name in ("float32", "int8"):
+        assert told[f"timing each operation of cnn-{name}.tflite"][-1] == (ROUNDS, ROUNDS)
 
 
 def test_every_setting_is_timed(record: Record) -> None:
@@ -102,7 +118,9 @@ def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypat
     """Medians of 100 µs and, twice as noisy as is allowed, 200 µs a call."""
     asked: list[tuple[list[str], int, int, int]] = []
 
-    def time_networks(networks: list[tuple[str, Path]], threads: int, batch: int, baseline: int) -> Timings:
+    def time_networks(
+        networks: list[tuple[str, Path]], threads: int, batch: int, baseline: int, progress: object
+    ) -> Timings:
         asked.append(([file.name for _, file in networks], threads, batch, baseline))
         steady = Latency(100.0, best=90.0, p95=110.0, p99=120.0, spread=10.0, ratio=1.0)
         moving = Latency(200.0, best=90.0, p95=410.0, p99=420.0, spread=40.0, ratio=2.0)
@@ -110,7 +128,7 @@ def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypat
 
     monkeypatch.setattr(bench, "time_networks", time_networks)
     monkeypatch.setattr(footprint, "measure", lambda runtime, file, threads: Footprint(1.0, 1.0, 0.0, threads))
-    monkeypatch.setattr(bench.throughput, "measure", lambda folder, model: {"classify": 1.0})
+    monkeypatch.setattr(bench.throughput, "measure", lambda folder, model, progress: {"classify": 1.0})
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
     record = measure(models, tiny.test, Options(threads=(2, 4), batches=(1, 8), baseline=1, folder=PHOTOS / "cat"))
     files = {1: ["cnn-float32.tflite", "cnn-int8.tflite"], 8: ["cnn-float32-8.tflite", "cnn-int8-8.tflite"]}
@@ -139,6 +157,18 @@ def test_json_has_no_nan(record: Record) -> None:
     content = as_json(dataclasses.replace(record, models=[model], corruptions=None))
     assert content["models"][0]["evaluation"]["per_class"] == [0.5, None]
     assert content["corruptions"] is None
+
+
+def test_published_arrays_are_refused_before_anything_is_measured(run: Path, tiny: Cifar10, tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(DataError, match=r"labels\.npy: cannot be read"):
+        measure(
+            [EdgeModel(run / "cnn-int8.tflite")],
+            tiny.test,
+            Options(corruptions=True, cifar10c=tmp_path),
+            lambda what, *_: told.append(what),
+        )
+    assert told == []
 
 
 def test_models_are_told_apart(tmp_path: Path) -> None:

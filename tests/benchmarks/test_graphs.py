@@ -70,7 +70,7 @@ def test_an_operation_takes_what_its_piece_takes_more(run: Path, monkeypatch: py
         asked.append(threads)
         return SimpleNamespace(invoke=None)
 
-    def in_turn(calls: list[object]) -> list[NDArray[np.float64]]:
+    def in_turn(calls: list[object], *_: object) -> list[NDArray[np.float64]]:
         """Piece n takes n² * 10 µs; in four rounds the whole takes 0, 10, 20 and 30 µs more."""
         times = [np.full((4, 3), 1e-5 * number**2) for number in range(1, len(calls) + 1)]
         times[-1] += 1e-5 * np.arange(4)[:, None]

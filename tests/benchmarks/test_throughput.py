@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -23,18 +24,19 @@ def model(run: Path) -> EdgeModel:
 def photos(tmp_path: Path) -> Path:
     for name in ("bird", "frog"):
         shutil.copytree(PHOTOS / name, tmp_path / name)
+    (tmp_path / "bird" / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "bird" / "gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tmp_path / "bird" / "pipe.jpg")
     return tmp_path
 
 
 def test_every_way_has_its_rate(photos: Path, model: EdgeModel) -> None:
-    (photos / "bird" / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
     rates = throughput.measure(photos, model, rounds=1)
     assert {"classify", "decoder's limit", "naive loop"} <= rates.keys()
     assert all(0 < rate < 1e6 for rate in rates.values())
 
 
 def test_every_stage_has_its_time(photos: Path, model: EdgeModel) -> None:
-    (photos / "bird" / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
     stages = throughput.profile(photos, model)
     assert list(stages) == ["list", "read", "decode", "resize", "infer", "write"]
     assert stages["decode"] > stages["infer"] > 0

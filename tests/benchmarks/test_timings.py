@@ -45,7 +45,7 @@ def test_networks_and_peak(loaded: Calls, monkeypatch: pytest.MonkeyPatch, capsy
         seen["products"].append(threads)
         return SimpleNamespace(invoke=None)
 
-    def measure(calls: list[Any], baseline: int | None, rounds: int) -> list[Latency]:
+    def measure(calls: list[Any], baseline: int | None, rounds: int, progress: object) -> list[Latency]:
         seen.update(calls=len(calls), baseline=baseline, rounds=rounds)
         return [latency(best) for best in (7, 8, 100, 400, 500, 1000)]  # networks; products as int8, as float32
 
