@@ -4,7 +4,8 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench cluster demo figures formats fuzz models photos test test-cluster throughput lint types clean
+.PHONY: bench cluster demo device figures formats fuzz models photos test test-cluster test-pi throughput lint types \
+	clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
 .venv/installed-%: pyproject.toml
@@ -83,6 +84,17 @@ test-cluster: .venv/installed-dev
 cluster: .venv/installed-cluster
 	$(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
 	RAY_AUTH_MODE=token $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
+
+# The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
+test-pi: .venv/installed-dev
+	$(MAKE) --jobs 2 --output-sync test-pi-bookworm test-pi-trixie
+
+test-pi-%:
+	$(BIN)/python -m pytest -rP tests/arm64/proof.py -k $*
+
+# The tables of cifar_edge/README.md on memory and bytes written; needs root, for a limit and a file system.
+device: .venv/installed-train
+	$(BIN)/python -m cifar_edge.benchmarks.device nano
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev

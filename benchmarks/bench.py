@@ -19,7 +19,6 @@ from pathlib import Path
 from cifar_edge.benchmarks import footprint, robustness, throughput
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.latency import ROUNDS
-from cifar_edge.benchmarks.machine import State, state, this_machine, warnings
 from cifar_edge.benchmarks.profile import OperationTime, profile
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
 from cifar_edge.benchmarks.robustness import Robustness
@@ -31,6 +30,7 @@ from cifar_edge.evaluation import predict_cifar10, tells_cifar10
 from cifar_edge.files import check_writable
 from cifar_edge.folder import find
 from cifar_edge.graph import Operation, operations, parameters
+from cifar_edge.machine import State, state, this_machine, warnings
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.model import EdgeModel
 
@@ -53,6 +53,7 @@ class Options:
         corruptions: whether to measure accuracy on corrupted images.
         cifar10c: folder of the published corrupted images, instead of our own.
         folder: of photos, for throughput.
+        rounds: in which each network has its turn.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -63,6 +64,7 @@ class Options:
     corruptions: bool = False
     cifar10c: Path | None = None
     folder: Path | None = None
+    rounds: int = ROUNDS
 
     @property
     def source(self) -> str | None:
@@ -274,8 +276,10 @@ def _timings(networks: dict[int, list[_Network]], options: Options, progress: Pr
     for threads, batch in product(options.threads, options.batches):
         files = [(network.runtime, network.file) for network in networks[batch]]
         what = f"timing all in turn, threads {threads}, batch {batch}"
-        progress(what, 0, ROUNDS)  # to load them may take longer than a round
-        timed[threads, batch] = time_networks(files, threads, batch, options.baseline, progress=partial(progress, what))
+        progress(what, 0, options.rounds)  # to load them may take longer than a round
+        timed[threads, batch] = time_networks(
+            files, threads, batch, options.baseline, options.rounds, partial(progress, what)
+        )
     return timed
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.latency import Latency
-from cifar_edge.benchmarks.machine import Machine, State
 from cifar_edge.benchmarks.profile import OperationTime
 from cifar_edge.benchmarks.robustness import Robustness
 from cifar_edge.errors import UsageError
 from cifar_edge.files import atomic
+from cifar_edge.machine import Machine, State
 from cifar_edge.metrics import Evaluation
 
 SCHEMA = 2

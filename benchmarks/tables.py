@@ -8,8 +8,8 @@ import numpy as np
 
 from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
-from cifar_edge.benchmarks.machine import Machine, State
 from cifar_edge.benchmarks.record import ModelRecord, Record, Throughput
+from cifar_edge.machine import Machine, State
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
@@ -30,6 +30,37 @@ def tables(record: Record) -> Iterator[Table]:
         yield _severities(record)
         if twins := _twins(record):
             yield _quantization(twins)
+
+
+def share(record: Record) -> str:
+    """Write the gist of a record as Markdown, for a page or a message where others' computers are compared."""
+    columns = ("model", "MACs", "threads", "batch", "median", "p95", "GMAC/s", "of peak", "start", "memory", "top-1")
+    rows = [
+        (
+            f"{model.name} ({timing.precision}, {timing.runtime})",
+            f"{model.macs / 1e6:.1f} M",
+            str(timing.threads),
+            str(timing.batch),
+            f"{timing.latency.median / 1e3:.3f} ms",
+            f"{timing.latency.p95 / 1e3:.3f} ms",
+            f"{timing.macs_per_second / 1e9:.2f}",
+            f"{timing.of_peak:.0%}",
+            f"{model.footprints['LiteRT'].start:.2f} s",
+            f"{model.footprints['LiteRT'].memory / 1e6:.0f} MB",
+            _percent(model.evaluation.accuracy) if model.evaluation else "-",
+        )
+        for model in record.models
+        for timing in model.timings
+    ]
+    folders = [
+        f"- {model.name}: {model.throughput.photos['classify']:,.1f} photos/s of {record.photos:,}"
+        for model in record.models
+        if model.throughput
+    ]
+    table = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
+    about = f"`cifar-edge bench` on {machine_text(record.machine, record.before, record.after)}; {record.date[:10]}"
+    notes = [f"- note: {note}" for note in record.notes]
+    return "\n".join([about, "", *table, "", *folders, *notes]).rstrip() + "\n"
 
 
 def changes_table(changes: Sequence[Change]) -> Table:

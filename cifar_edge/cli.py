@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from datetime import datetime
@@ -317,7 +320,10 @@ def classify(
         bool, typer.Option("--exif-thumbnails", help="Read only cameras' thumbnails, where they fit: fast, less exact.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor; of URIs, eight")
+        int | None,
+        typer.Option(
+            min=1, help="Threads that decode.", show_default="one a processor, if memory allows; of URIs, eight"
+        ),
     ] = None,
     cluster: Annotated[
         str | None,
@@ -427,6 +433,98 @@ def _say_unreadable(summary: Summary) -> None:
 
 
 @app.command()
+def watch(
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Folders that photos arrive in.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Rows are added to it.")] = Path(
+        "results.jsonl"
+    ),
+    model: Annotated[
+        str, typer.Option(metavar="FILE|NAME", help="A .tflite file, nano or small, or an export in runs/.")
+    ] = "small",
+    on_label: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Run a program for photos of this class; repeatable.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="CMD", help="The program; path, label and confidence are added.")
+    ] = None,
+    poll: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Search the folders instead of being told of new photos."),
+    ] = None,
+    rotate: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Begin a new FILE at this size.")] = 10,
+    top_k: Annotated[int, typer.Option(help="How many of the most probable classes a row has.")] = 1,
+    min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode.", show_default="one a processor, if memory allows")
+    ] = None,
+    print_systemd_unit: Annotated[
+        bool, typer.Option("--print-systemd-unit", help="Print a hardened service that does this, and end.")
+    ] = False,
+    label_file: Labels = None,
+    pixel_range: PixelRange = None,
+    quiet: Quiet = False,
+) -> None:
+    """Classify the photos in folders, then whatever arrives there, until SIGTERM or Ctrl-C.
+
+    Each photo gets one row, when it is complete; started again, it goes on where it was.
+    """
+    from cifar_edge.service import systemd_unit
+
+    if print_systemd_unit:
+        from cifar_edge.model import find_model
+
+        unit = systemd_unit(
+            folders or [],
+            output,
+            model=find_model(model),
+            labels=label_file,
+            pixel_range=pixel_range,
+            on_label=on_label,
+            run=run,
+            poll=poll,
+            rotate=rotate,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            workers=workers,
+        )
+        typer.echo(unit, nl=False)
+        return
+    from cifar_edge.model import EdgeModel
+    from cifar_edge.terminal import print_rows, say, warn
+    from cifar_edge.watch import Hook
+    from cifar_edge.watch import watch as watch_folders
+
+    if not folders:
+        raise UsageError("which folder? name it, as in `cifar-edge watch ./photos`")
+    if bool(on_label) != bool(run):
+        raise UsageError("--on-label and --run belong together: give both")
+    chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
+    say(f"model: {chosen.path}")
+    _say_remark(chosen)
+    hook = Hook(on_label, run, chosen.labels) if on_label and run else None
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    rows = watch_folders(
+        folders,
+        chosen,
+        output,
+        workers,
+        poll=poll,
+        rotate=int(1e6 * rotate),
+        stop=stop,
+        top_k=top_k,
+        min_confidence=min_confidence,
+    )
+    say(f"watching {', '.join(map(str, folders))}; rows go to {output}")
+    try:
+        for row in rows if quiet else print_rows(rows):
+            if hook and (complaint := hook(row)):
+                warn(complaint)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; started again, it goes on from here") from None
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run's folder, a .keras or a .tflite file.")],
     data: Data = None,
@@ -486,6 +584,13 @@ def bench(
         ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each model: fewer say less.", show_default="40"),
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Print Markdown instead, to be pasted where computers are compared.")
+    ] = False,
     label_file: Labels = None,
     pixel_range: PixelRange = None,
     data: Data = None,
@@ -494,10 +599,11 @@ def bench(
     """Compare models: size, latency (in turn), memory, accuracy on clean and on corrupted images."""
     from cifar_edge.benchmarks import compare as comparing
     from cifar_edge.benchmarks.bench import Options, Outputs, measure, model_names
+    from cifar_edge.benchmarks.latency import ROUNDS
     from cifar_edge.benchmarks.record import as_json
     from cifar_edge.benchmarks.runtimes import OTHERS
     from cifar_edge.model import EdgeModel, find_model
-    from cifar_edge.terminal import bench_progress, print_bench, print_changes, say
+    from cifar_edge.terminal import bench_progress, print_bench, print_changes, print_shared, say
 
     if regression and not compare:
         raise UsageError("--regression: of what? name an earlier bench.json with --compare")
@@ -511,6 +617,7 @@ def bench(
         corruptions=noise or cifar10c is not None,
         cifar10c=cifar10c,
         folder=folder,
+        rounds=rounds or ROUNDS,
     )
     outputs = Outputs(output, plot)
     outputs.check()
@@ -522,7 +629,7 @@ def bench(
     test = _load_test(data)
     with bench_progress() as progress:
         record = measure(loaded, test, options, progress)
-    print_bench(record)
+    (print_shared if share else print_bench)(record)
     if pictures := outputs.write(record, test):
         say(f"pictures: {' '.join(map(str, pictures))}")
     if old:
@@ -530,6 +637,31 @@ def bench(
         changes = comparing.compare(old, new)
         print_changes(changes, comparing.differences(old, new))
         comparing.check(changes, regression or comparing.REGRESSION)
+
+
+@app.command()
+def doctor(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help=".tflite files, or names.", show_default="those that ship, as int8"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say whether this computer is fit to classify photos, what is wrong, and what to do.
+
+    Exit code 0: nothing is wrong. 1: something is.
+    """
+    from cifar_edge.doctor import examine
+    from cifar_edge.terminal import print_findings
+
+    findings = examine(models)
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in findings], indent=1))
+    else:
+        print_findings(findings)
+    if any(finding.wrong for finding in findings):
+        raise typer.Exit(1)
 
 
 @data_app.command()

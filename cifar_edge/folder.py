@@ -25,6 +25,7 @@ from cifar_edge import __version__, images, remote
 from cifar_edge.dataset import DataSet
 from cifar_edge.errors import ImageError, ResultsError, UsageError, first_line
 from cifar_edge.journal import Journal
+from cifar_edge.machine import default_workers
 from cifar_edge.model import EdgeModel
 from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
@@ -130,7 +131,8 @@ def classify_folder(
     Args:
         paths: a file or folder, or several; URIs, as `s3://bucket/photos`, are read by fsspec.
         model: a `.tflite` file or an `EdgeModel`.
-        workers: threads; by default one for each processor, or eight where photos come from a URI.
+        workers: threads; by default one for each processor, fewer where there is little memory, eight where photos
+            come from a URI.
         fit: "crop", "pad" or "stretch", see `images.load`; by default as the model's card says.
         exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
         top_k: how many of the most probable classes a row has.
@@ -156,10 +158,7 @@ def classify_folder(
     """
     places = places_of(paths)
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    if workers is None:
-        workers = (os.cpu_count() or 1) * (REMOTE_READERS if any(map(remote.is_remote, places)) else 1)
-    if workers < 1:
-        raise UsageError(f"workers {workers}: it takes one at least")
+    workers = workers_for(workers, places)
     options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
     rows_of = classifier(model, options)
     if output is None and resume:
@@ -197,6 +196,19 @@ def places_of(paths: str | Path | Sequence[str | Path]) -> list[Path | str]:
     return [str(path) if remote.is_remote(path) else Path(path) for path in several]
 
 
+def workers_for(asked: int | None, places: Sequence[Path | str]) -> int:
+    """Return how many threads decode: as many as asked for, or else what suits this computer and the places.
+
+    Raises:
+        UsageError: none are asked for.
+    """
+    if asked is None:
+        return default_workers() * (REMOTE_READERS if any(map(remote.is_remote, places)) else 1)
+    if asked < 1:
+        raise UsageError(f"workers {asked}: it takes one at least")
+    return asked
+
+
 def default_fit(model: EdgeModel) -> str:
     """Return how photos are made to fit if nobody says: as the model's card says."""
     return model.card.fit if model.card else images.FIT
@@ -207,9 +219,9 @@ class Options:
     """What decides about a row besides photo and model; see `classify_folder`."""
 
     fit: str
-    exif_thumbnails: bool
-    top_k: int
-    min_confidence: float
+    exif_thumbnails: bool = False
+    top_k: int = 1
+    min_confidence: float = 0.0
 
 
 def classifier(model: EdgeModel, options: Options) -> Callable[[Sequence[Path | str]], list[Row]]:

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
-import threading
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 from cifar_edge.errors import UsageError
-from cifar_edge.files import lock, sync_folder
-from cifar_edge.results import Row, from_record, order, to_record
-
-SYNC_SECONDS = 0.5
+from cifar_edge.files import sync_folder
+from cifar_edge.lines import Lines
+from cifar_edge.results import Row, from_line, order, to_line
 
 
 class Journal:
@@ -41,23 +38,18 @@ class Journal:
 
     def __init__(self, results: Path, request: dict[str, Any], resume: bool) -> None:
         self.path = results.with_name(f"{results.name}.partial")
-        self._file = self.path.open("ab", buffering=0)  # what is written survives the process, if not yet the plug
-        self._end = 0
         self._last = ""
         self._stretches: list[int] = []  # where each begins
+        self._lines = Lines(self.path)
         try:
-            if not lock(self._file.fileno()):
-                raise UsageError(f"{self.path}: another run is writing it; wait for it, or write elsewhere")
             self._recover(json.dumps(request).encode("ascii") + b"\n", resume)
         except BaseException:
-            self._file.close()
+            self._lines.close()
             raise
-        self._closing = threading.Event()
-        self._failure: OSError | None = None
-        self._syncing = threading.Thread(target=self._sync, daemon=True)
 
     def _recover(self, request: bytes, resume: bool) -> None:
         """Take over the whole rows that an earlier run has left; or begin."""
+        end = 0
         with self.path.open("rb") as file:
             first = file.readline()
             begun = not (len(first) < len(request) and request.startswith(first))  # else stopped before its first row
@@ -65,30 +57,28 @@ class Journal:
                 if not resume:
                     raise UsageError(f"{self.path}: a stopped run has left it; go on with --resume, or delete it")
                 check_request(str(self.path), first, request)
-                self._end = len(first)
+                end = len(first)
                 for line in file:
                     if (place := _place(line)) is None:
                         break
-                    self._note(place, len(line))
-        self._file.truncate(self._end)
+                    self._note(place, end)
+                    end += len(line)
+        self._lines.cut(end)
         if not begun:
-            self._end = self._write(request)
-            os.fsync(self._file.fileno())
+            self._lines.append(request)
+            self._lines.sync()
             sync_folder(self.path.parent)
 
     def __enter__(self) -> Self:
-        self._syncing.start()
+        self._lines.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._syncing.join()
-        with self._file:
-            os.fsync(self._file.fileno())
+    def __exit__(self, *reason: object) -> None:
+        self._lines.__exit__(*reason)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows that are recorded by now, in the order of their paths."""
-        stretches = pairwise([*self._stretches, self._end])
+        stretches = pairwise([*self._stretches, self._lines.end])
         return heapq.merge(*(self._read(*stretch) for stretch in stretches), key=lambda row: order(row.path))
 
     def unrecorded(self, files: Iterable[Path | str]) -> Iterator[Path | str]:
@@ -105,21 +95,20 @@ class Journal:
     def record(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Append rows as they come and pass them on; each is on the disk within a second."""
         for row in rows:
-            if self._failure:
-                raise self._failure
-            self._note(order(row.path), self._write(json.dumps(to_record(row)).encode("ascii") + b"\n"))
+            start = self._lines.end
+            self._lines.append(to_line(row))
+            self._note(order(row.path), start)
             yield row
 
     def remove(self) -> None:
         """Remove the file, once there is a better one."""
         self.path.unlink()
 
-    def _note(self, place: str, size: int) -> None:
-        """Take a row of `size` bytes at the end of the file into account."""
+    def _note(self, place: str, start: int) -> None:
+        """Take a row into account that begins at `start`, behind all others."""
         if not self._stretches or place < self._last:
-            self._stretches.append(self._end)
+            self._stretches.append(start)
         self._last = place
-        self._end += size
 
     def _read(self, start: int, end: int) -> Iterator[Row]:
         with self.path.open("rb") as file:
@@ -127,29 +116,7 @@ class Journal:
             while start < end:
                 line = file.readline()
                 start += len(line)
-                yield from_record(json.loads(line))
-
-    def _write(self, line: bytes) -> int:
-        """Append a line and return its length."""
-        rest = memoryview(line)
-        try:
-            while rest:  # a disk that is nearly full takes a part before it refuses
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            error.filename = str(self.path)
-            raise
-        return len(line)
-
-    def _sync(self) -> None:
-        """Bring to the disk what is written, also while the next photo takes its time."""
-        synced = 0
-        try:
-            while not self._closing.wait(SYNC_SECONDS):
-                if synced < self._end:
-                    synced = self._end
-                    os.fsync(self._file.fileno())
-        except OSError as error:
-            self._failure = error
+                yield from_line(line)
 
 
 def check_request(place: str, first: bytes, request: bytes) -> None:
@@ -174,6 +141,6 @@ def check_request(place: str, first: bytes, request: bytes) -> None:
 def _place(line: bytes) -> str | None:
     """Return where a row's path stands in the order; None if this is no whole row."""
     try:
-        return order(from_record(json.loads(line)).path) if line.endswith(b"\n") else None
-    except (ValueError, TypeError, LookupError, AttributeError):  # a pulled plug may leave anything
+        return order(from_line(line).path)
+    except ValueError:
         return None

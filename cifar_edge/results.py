@@ -61,6 +61,21 @@ def from_record(record: dict[str, Any]) -> Row:
     return Row(**record | {"top": tuple((one["label"], one["confidence"]) for one in record["top"])})
 
 
+def to_line(row: Row) -> bytes:
+    """Return a row as a line of JSON Lines."""
+    return json.dumps(to_record(row)).encode("ascii") + b"\n"
+
+
+def from_line(line: bytes) -> Row:
+    """Return the row that `to_line` made this of; `ValueError` if it is torn, or was never a row."""
+    try:
+        if line.endswith(b"\n"):
+            return from_record(json.loads(line))
+    except (TypeError, LookupError, AttributeError) as error:  # a pulled plug may leave anything
+        raise ValueError("not a row") from error
+    raise ValueError("half a row")
+
+
 def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
     """Write rows as they come and pass them on; a reader at the other end of a pipe gets each at once.
 
@@ -101,9 +116,9 @@ def _save_csv(rows: Iterator[Row], path: Path, top_k: int) -> None:
 
 
 def _save_json_lines(rows: Iterator[Row], path: Path, top_k: int) -> None:
-    with path.open("w", encoding="ascii") as file:
+    with path.open("wb") as file:
         for row in rows:
-            file.write(json.dumps(to_record(row)) + "\n")
+            file.write(to_line(row))
 
 
 def write_parquet(rows: Iterator[Row], file: Path | BinaryIO) -> None:

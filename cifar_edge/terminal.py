@@ -24,6 +24,7 @@ from rich.table import Table
 if TYPE_CHECKING:  # an error message must not wait for NumPy and LiteRT
     from cifar_edge.benchmarks.compare import Change
     from cifar_edge.benchmarks.record import Record
+    from cifar_edge.doctor import Finding
     from cifar_edge.export.write import Exported
     from cifar_edge.metrics import Evaluation
     from cifar_edge.results import Row
@@ -149,6 +150,13 @@ def print_bench(record: Record) -> None:
         warn(note)
 
 
+def print_shared(record: Record) -> None:
+    """Print what was measured as Markdown, to be pasted where computers are compared."""
+    from cifar_edge.benchmarks.tables import share
+
+    print(share(record), end="")
+
+
 def print_changes(changes: Sequence[Change], differences: Sequence[str]) -> None:
     """Print what changed between two records of `bench`, and warn of what cannot be compared."""
     from cifar_edge.benchmarks.tables import changes_table
@@ -156,6 +164,16 @@ def print_changes(changes: Sequence[Change], differences: Sequence[str]) -> None
     for difference in differences:
         warn(difference)
     table(*changes_table(changes), results_console())
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print what was looked at, and below each what is wrong with it."""
+    console = results_console()
+    for finding in findings:
+        mark = "[bold red]wrong[/]" if finding.wrong else "[green]ok[/]   "
+        console.print(f"{mark} {finding.what:<12} {escape(finding.found)}", soft_wrap=True)
+        if finding.wrong:
+            console.print(f"{'':<18} {escape(finding.wrong)}", soft_wrap=True)
 
 
 def print_evaluation(result: Evaluation) -> None:

@@ -42,6 +42,8 @@ COMMANDS = (
     "classify",
     "evaluate",
     "bench",
+    "watch",
+    "doctor",
     "data",
     "data fetch",
     "data info",
@@ -65,6 +67,10 @@ DEVICE_SIDE = (
     "benchmarks.tables",
     "data",
     "description",
+    "doctor",
+    "lines",
+    "machine",
+    "watch",
 )
 
 

@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,3 +233,21 @@ def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 5_000 * 100  # a name of 9 characters is a string of 58 bytes and its place in a list
+
+
+def test_a_computer_that_gets_slower_loses_neither_order_nor_rows(
+    model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        (tmp_path / f"{number:02}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
+    real = images.load
+
+    def throttled(path: Path, **how: Any) -> NDArray[np.uint8]:
+        if int(path.stem) >= 30:
+            time.sleep(0.02 + 0.02 * (int(path.stem) % 3))
+        return real(path, **how)
+
+    monkeypatch.setattr(folder.images, "load", throttled)
+    rows = list(classify_folder(tmp_path, model, 3))
+    assert [Path(row.path).stem for row in rows] == [f"{number:02}" for number in range(60)]
+    assert rows[-1].milliseconds > 20

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "edge/bin/pip install .": "test_package.py",
     "edge/bin/pip install ./cifar_edge-*.whl": "test_package.py",
     "pip wheel --no-deps .": "test_package.py",
+    "edge/bin/cifar-edge watch ./photos --output results.jsonl": "test_watch.py",
     COPY: "needs a Raspberry Pi; here the model is copied into the folder",
 }
 
@@ -66,7 +67,7 @@ def test_every_command_works(tmp_path: Path, full: Path, monkeypatch: pytest.Mon
 
 def test_every_command_of_the_tool_is_shown() -> None:
     shown = {line.split()[1] for line in commands() if "cifar-edge " in line}
-    assert shown == {"train", "export", "classify", "evaluate", "bench", "data", "models"}
+    assert shown == {"train", "export", "classify", "evaluate", "bench", "data", "doctor", "models", "watch"}
 
 
 def test_the_python_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from cifar_edge.benchmarks.footprint import Footprint
 from cifar_edge.benchmarks.latency import Latency
-from cifar_edge.benchmarks.machine import Machine, State
 from cifar_edge.benchmarks.profile import OperationTime
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing
 from cifar_edge.benchmarks.robustness import Robustness
+from cifar_edge.machine import Machine, State
 from cifar_edge.metrics import Evaluation
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 from cifar_edge.benchmarks.record import Record
-from cifar_edge.benchmarks.tables import tables
+from cifar_edge.benchmarks.tables import share, tables
 
 
 def found(record: Record, title: str) -> list[dict[str, str]]:
@@ -45,7 +45,7 @@ def test_latency(made: Record) -> None:
 
 
 def test_a_model_that_did_not_run_has_no_row(made: Record) -> None:
-    made.models[0] = dataclasses.replace(made.models[0], timings=[])
+    made.models[0] = replace(made.models[0], timings=[])
     assert {row["model"] for row in found(made, "latency")} == {"cnn-int8", "ann-int8", "old-int8"}
 
 
@@ -101,3 +101,13 @@ def test_what_int8_loses_is_below_zero(made: Record) -> None:
         "most changed for the worse": "-7.00 (defocus blur)",
         "ECE, corrupted": "+1.00",
     }
+
+
+def test_what_is_shared_is_markdown_with_the_computer_and_each_latency(made: Record) -> None:
+    text = share(replace(made, notes=["the computer was busy"]))
+    assert text.startswith("`cifar-edge bench` on A Pi, 4 processors; 1800 MHz before")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+    assert "| cnn-int8 (int8, LiteRT) | 12.0 M | 2 | 1 | 0.050 ms | 0.055 ms |" in text
+    assert "- cnn-int8: 100.0 photos/s of 10" in text
+    assert text.endswith("- note: the computer was busy\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_edge.benchmarks.machine import state, this_machine, warnings
+from cifar_edge.machine import default_workers, state, this_machine, warnings
 
 
 def write(root: Path, **files: str) -> None:
@@ -16,6 +16,7 @@ def write(root: Path, **files: str) -> None:
         "max_clock": "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq",
         "governor": "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
         "temperature": "sys/class/thermal/thermal_zone0/temp",
+        "mountinfo": "proc/self/mountinfo",
         "throttled": "sys/devices/platform/soc/soc:firmware/get_throttled",
     }
     for name, text in files.items():
@@ -90,3 +91,15 @@ def test_heat_and_governor_are_warned_of(pi: Path) -> None:
     heat, governor = warnings(this_machine(pi), before, state(pi))
     assert heat.startswith("80 °C")
     assert "`ondemand`" in governor
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "processors", "workers"),
+    [(427, 4, 2), (427, 1, 1), (250, 4, 1), (950, 4, 4), (3800, 4, 4), (3800, 2, 2), (3800, 1, 1)],
+)
+def test_workers_are_as_many_as_processors_and_memory_allow(
+    megabytes: int, processors: int, workers: int, pi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(processors), raising=False)
+    write(pi, meminfo=f"MemTotal: {megabytes * 1000} kB\n")
+    assert default_workers(pi) == workers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ HOT = 80.0  # degrees Celsius at which a Raspberry Pi begins to slow down
 # `vcgencmd get_throttled`, as Raspberry Pi documents its bits; those of the past stand 16 higher.
 THROTTLING = {0: "its supply voltage is low", 1: "its clock is capped", 2: "it is throttled", 3: "it is hot"}
 SINCE_BOOT = 16
+
+SHARE, PROGRAM, LARGE_PHOTO = 0.4, 70e6, 50e6
+"""Of memory, what a run may take; bytes, as measured for `cifar_edge/README.md` with photos of 12 megapixels."""
+
+NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.davfs")
+"""What the types of file systems begin with that lie on another computer."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +66,34 @@ class State:
     throttled_before: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Storage:
+    """The file system that a folder lies on.
+
+    Attributes:
+        device: what is mounted, as in /dev/mmcblk0p2.
+        type: of the file system, as in ext4.
+        kind: "SD card", "NVMe", "USB or SATA disk", "virtual disk", "network", "memory", or "unknown".
+        read_only: whether nothing can be written.
+        free: bytes that this user may still write.
+    """
+
+    device: str
+    type: str
+    kind: str
+    read_only: bool
+    free: int
+
+
 def this_machine(root: Path = Path("/")) -> Machine:
     """Describe this computer; `root` is where its /proc and /sys are."""
     board = _read(root / "proc/device-tree/model").strip("\0")
     model = _field(root / "proc/cpuinfo", "model name") or platform.processor() or platform.machine()
-    memory = _field(root / "proc/meminfo", "MemTotal")
     max_clock = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq")
     return Machine(
         cpu=f"{board} ({model})" if board else model,
-        processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory=1024 * int(memory.split()[0]) if memory else None,
+        processors=processors(),
+        memory=total_memory(root),
         governor=_read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
         max_clock=int(max_clock) / 1000 if max_clock else None,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -91,6 +116,72 @@ def state(root: Path = Path("/")) -> State:
         throttled=tuple(words for bit, words in THROTTLING.items() if bits >> bit & 1),
         throttled_before=tuple(words for bit, words in THROTTLING.items() if bits >> bit + SINCE_BOOT & 1),
     )
+
+
+def default_workers(root: Path = Path("/")) -> int:
+    """Threads to decode with: one a processor that this process may use, fewer where there is little memory.
+
+    The program takes `PROGRAM`, a large PNG or progressive JPEG, which is decoded as a whole, `LARGE_PHOTO`; together
+    they shall take no more than `SHARE` of what there is.
+    """
+    memory = total_memory(root)
+    fitting = processors() if memory is None else int((SHARE * memory - PROGRAM) / LARGE_PHOTO)
+    return max(1, min(processors(), fitting))
+
+
+def processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def total_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory of this computer; None if that is not known."""
+    memory = _field(root / "proc/meminfo", "MemTotal")
+    return 1024 * int(memory.split()[0]) if memory else None
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that a program can still have without swapping; None if that is not known."""
+    memory = _field(root / "proc/meminfo", "MemAvailable")
+    return 1024 * int(memory.split()[0]) if memory else None
+
+
+def cpu_features(root: Path = Path("/")) -> set[str]:
+    """Name what the processor can do, as Linux calls it; empty if that is not known."""
+    about = root / "proc/cpuinfo"
+    return set((_field(about, "Features") or _field(about, "flags")).split())
+
+
+def storage(folder: Path, root: Path = Path("/")) -> Storage:
+    """Tell what a folder lies on.
+
+    Source: proc_pid_mountinfo(5): fields 5 and 6 are mount point and options; behind " - " stand type and device.
+    """
+    place, device, kind, options = Path(os.path.realpath(folder)), "", "unknown", ""
+    deepest = -1
+    for line in _read(root / "proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4]))  # a blank is \040
+        if place.is_relative_to(point) and len(point.parts) >= deepest:
+            deepest, options = len(point.parts), left.split()[5]
+            kind, device = right.split()[:2]
+    return Storage(
+        device=device,
+        type=kind,
+        kind=_kind(device, kind),
+        read_only="ro" in options.split(","),
+        free=shutil.disk_usage(place).free,
+    )
+
+
+def _kind(device: str, file_system: str) -> str:
+    if file_system.startswith(NETWORK):
+        return "network"
+    if file_system in ("tmpfs", "ramfs"):
+        return "memory"
+    kinds = {"mmcblk": "SD card", "nvme": "NVMe", "sd": "USB or SATA disk", "vd": "virtual disk"}
+    name = device.removeprefix("/dev/")
+    return next((words for start, words in kinds.items() if name.startswith(start)), "unknown")
 
 
 def warnings(machine: Machine, before: State, after: State) -> list[str]:

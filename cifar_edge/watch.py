@@ -1,0 +1,142 @@
+"""A folder that photos arrive in -> rows, one for each photo, for as long as wanted.
+
+A photo is classified once it is complete: unchanged for a second, or for a minute if it cannot be read before. Its row
+goes to the end of a JSON Lines file, which is all that is remembered: a watch that is stopped, killed or cut off goes
+on with the photos that have no row yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cifar_edge.arrivals import GIVEN_UP, Arrivals, Waiting
+from cifar_edge.errors import UsageError, first_line
+from cifar_edge.folder import Options, classifier, classify_files, default_fit, workers_for
+from cifar_edge.log import ROTATE, Log
+from cifar_edge.model import EdgeModel
+from cifar_edge.results import UNKNOWN, Row
+
+TICK = 0.5  # seconds between looks at what is waiting
+AT_ONCE = 64  # photos that are looked at together
+HOOK_SECONDS = 60.0
+
+Rows = Callable[[Iterable[Path]], Generator[Row, None, None]]
+"""Makes rows of complete files."""
+
+
+def watch(
+    folders: str | Path | Sequence[str | Path],
+    model: str | Path | EdgeModel,
+    output: str | Path,
+    workers: int | None = None,
+    *,
+    poll: float | None = None,
+    rotate: int = ROTATE,
+    stop: threading.Event | None = None,
+    **options: Any,
+) -> Generator[Row, None, None]:
+    """Classify the photos in folders, and then whatever arrives there, until `stop` is set.
+
+    for row in watch("photos", model="nano-int8.tflite", output="results.jsonl"):
+        print(row.path, row.label)
+
+    Args:
+        folders: one, or several.
+        model: a `.tflite` file or an `EdgeModel`.
+        output: a `.jsonl` file; what has a row in there, or in the files that were rotated away, is not classified
+            again. When it is full it becomes `<name>.1.jsonl`, the next time `<name>.2.jsonl` and so on.
+        workers: threads; by default as for `classify_folder`.
+        poll: seconds between searches of the folders, if they shall be searched instead of waiting to be told.
+        rotate: bytes of a full file.
+        stop: set it, from another thread or a signal handler, to end.
+        options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, as of `classify_folder`.
+
+    Yields:
+        A row when it is written, and will be on the disk within seconds. Paths are absolute.
+
+    Raises:
+        UsageError: a folder does not exist, the output is no such file, or an argument is out of range.
+        ModelError: the model cannot be used.
+        OSError: a row cannot be written.
+    """
+    stop = stop or threading.Event()
+    places = [Path(os.path.realpath(each)) for each in ([folders] if isinstance(folders, str | Path) else folders)]
+    for place in places:
+        if not place.is_dir():
+            raise UsageError(f"{place}: no such folder to watch")
+    model = model if isinstance(model, EdgeModel) else EdgeModel(model)
+    output = Path(os.path.realpath(output))
+    if output.suffix != ".jsonl" or output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"{output}: the name must end in .jsonl and stand in a folder that exists")
+    chosen = Options(options.pop("fit", None) or default_fit(model), **options)
+    rows_of = partial(classify_files, rows_of=classifier(model, chosen), workers=workers_for(workers, places))
+    return _watch(Arrivals(places, poll), rows_of, Log(output, rotate), stop)
+
+
+def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -> Generator[Row, None, None]:
+    waiting = Waiting()
+    with log, arrivals:
+        while not stop.is_set():
+            new = arrivals.take(AT_ONCE)
+            waiting.add(path for path in new if str(path) not in log)
+            complete = waiting.take(AT_ONCE)
+            with contextlib.closing(rows_of(complete)) as rows:
+                for row in rows:
+                    path = Path(row.path)
+                    if row.error and complete[path].unchanged < GIVEN_UP:
+                        waiting.put_back(path, complete[path])
+                    else:
+                        log.append(row)
+                        yield row
+                    if stop.is_set():
+                        return
+            if not complete and len(new) < AT_ONCE:
+                stop.wait(TICK)
+
+
+class Hook:
+    """A program that is run for photos of some classes, without a shell: PROGRAM ARGUMENTS PATH LABEL CONFIDENCE.
+
+    It runs after the row is written, once: where a plug is pulled in between, not at all, or again with a row that
+    has not reached the disk.
+
+    Args:
+        labels: the classes.
+        command: program and first arguments, quoted as in a shell.
+        known: the labels there are.
+
+    Raises:
+        UsageError: there is no such class or program.
+    """
+
+    def __init__(self, labels: Sequence[str], command: str, known: Sequence[str]) -> None:
+        for label in labels:
+            if label not in (*known, UNKNOWN):
+                raise UsageError(f"label {label!r}: the model knows {', '.join(known)}")
+        try:
+            self._command = shlex.split(command)
+        except ValueError as error:
+            raise UsageError(f"{command}: {error}") from error
+        if not self._command or not shutil.which(self._command[0]):
+            raise UsageError(f"{command}: no such program; give its whole path")
+        self._labels = frozenset(labels)
+
+    def __call__(self, row: Row) -> str:
+        """Run the program if the row is one for it; return what went wrong."""
+        if row.label not in self._labels or row.error:
+            return ""
+        command = [*self._command, row.path, row.label, str(row.confidence)]
+        try:
+            result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, timeout=HOOK_SECONDS)  # noqa: S603 - the user's own
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            return f"{self._command[0]} for {row.path}: {first_line(error)}"
+        return f"{self._command[0]} for {row.path}: ended with {result.returncode}" if result.returncode else ""

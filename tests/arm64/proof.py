@@ -1,0 +1,172 @@
+"""The project's own wheel and the aarch64 wheels of what it needs, on the Debian that Raspberry Pi OS is built on.
+
+`make test-pi` runs it; pytest does not collect it by itself. The processor is emulated (qemu): what comes out is
+right, how long it took says nothing about a Raspberry Pi.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cifar_edge import EdgeModel
+from cifar_edge.data import load_split
+from cifar_edge.model import MODELS
+from tests.conftest import PHOTOS, ROOT
+
+HERE = Path(__file__).parent
+DEBIANS = {"bookworm": "3.11", "trixie": "3.13"}  # 12 and 13, and their Python
+TAGS = [f"manylinux_2_{minor}_aarch64" for minor in (17, 27, 28)] + ["manylinux2014_aarch64"]
+GUIDE = (ROOT / "cifar_edge" / "README.md").read_text()
+
+ELSEWHERE = {
+    "pip wheel --no-deps .": "on the laptop; the fixture `pi` does the same",
+    "scp cifar_edge-*.whl runs/*/quick-int8.tflite pi:": "the fixture `pi` copies them",
+    "sudo apt install python3-venv": "the root has been made with it",
+    "sudo systemctl enable --now cifar-edge-watch": "no systemd runs there; tests/test_service.py has the unit checked",
+    "sudo tail /var/lib/cifar-edge/results.jsonl": "written by the service",
+    "journalctl -u cifar-edge-watch": "written by the service",
+}
+PROCESSORS = {"cortex-a72": "Raspberry Pi 4; 3 and Zero 2 W alike", "cortex-a76": "Raspberry Pi 5, int8 dot products"}
+
+SAMPLE = """
+import numpy
+from cifar_edge import EdgeModel
+from cifar_edge.data import load_split
+model = EdgeModel("nano")
+numpy.save("sample.npy", model.predict(load_split("test", "sample").images))
+"""
+
+
+class Pi:
+    """An arm64 Debian, its home folder, and a shell in it."""
+
+    def __init__(self, suite: str, root: Path) -> None:
+        self.suite = suite
+        self.root = root
+        self.home = root / "root"
+
+    def run(self, command: str, code: int = 0, processor: str = "cortex-a72") -> str:
+        """Run a line of bash in the home folder, as a Raspberry Pi 4 unless another processor is named."""
+        line = f'cd; sudo() {{ "$@"; }}; set -o pipefail; {command}'
+        enter = [HERE / "enter.sh", self.root, "bash", "-c", line]
+        result = subprocess.run(enter, capture_output=True, text=True, env=os.environ | {"QEMU_CPU": processor})
+        assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
+        return result.stdout
+
+
+@pytest.fixture(scope="module", params=DEBIANS)
+def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
+    """A Debian as a new Pi has it, with a wheel, a model and photos in the home folder; the guide comes first."""
+    root = tmp_path_factory.mktemp(request.param) / "root"
+    subprocess.run([HERE / "make_root.sh", request.param, root], check=True)
+    pi = Pi(request.param, root)
+    with (Path(tempfile.gettempdir()) / "cifar-edge-wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # setuptools builds in the tree, one at a time
+        command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", pi.home, ROOT]
+        subprocess.run(command, check=True)
+    shutil.copy(MODELS / "nano-int8.tflite", pi.home / "quick-int8.tflite")  # stands for one of the user's own
+    shutil.copytree(PHOTOS, pi.home / "photos")
+    wheel = next(pi.home.glob("*.whl"))
+    platform = [option for tag in TAGS for option in ("--platform", tag)]
+    # Nothing but wheels: no compiler is needed on the Pi.
+    download = ["download", "-qq", "--only-binary=:all:", "--python-version", DEBIANS[request.param], *platform]
+    subprocess.run([sys.executable, "-m", "pip", *download, "--dest", root / "wheels", wheel, "watchdog"], check=True)
+    (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    yield pi
+    shutil.rmtree(root)
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def ending(command: str) -> str:
+    """Return a command as it is, or so that it ends: emulated matrix products take minutes, and watching for ever."""
+    if command.startswith("cifar-edge bench"):
+        return f"{command} --rounds 1"
+    if output := re.search(r"^cifar-edge watch .*--output (\S+)", command):
+        done = f"[ $(cat {output[1]} | wc -l) = {len(photos())} ]"
+        return f"{command} & until {done}; do sleep 1; done; kill $!; wait $!"
+    return command
+
+
+def test_the_guide_works(pi: Pi) -> None:
+    assert set(ELSEWHERE) <= set(commands())
+    for command in commands():
+        if command not in ELSEWHERE:
+            began = time.monotonic()
+            said = pi.run(ending(command))
+            print(f"{time.monotonic() - began:5.1f} s  {command}")
+            if "bench" in command:
+                assert f"Python {DEBIANS[pi.suite]}" in said
+                assert "aarch64" in said
+                assert "nano-int8 (int8, LiteRT)" in said
+    rows = [json.loads(line) for line in (pi.home / "results.jsonl").read_text().splitlines()]
+    assert sorted(row["path"] for row in rows) == sorted(f"/root/photos/{path}" for path in photos())
+    assert all(row["label"] and not row["error"] for row in rows)
+    assert "report" in (pi.home / "report.html").read_text()
+    assert (
+        "ExecStart=/opt/cifar-edge/bin/cifar-edge"
+        in (pi.root / "etc/systemd/system/cifar-edge-watch.service").read_text()
+    )
+
+
+def photos() -> list[str]:
+    return [str(path.relative_to(PHOTOS)) for path in PHOTOS.rglob("*.*") if path.suffix != ".md"]
+
+
+def test_a_killed_run_is_resumed(pi: Pi) -> None:
+    run = "cifar-edge classify photos --model quick-int8.tflite --output resumed.csv --resume"
+    pi.run(f"timeout -s KILL 2.5 {run}", code=137)
+    pi.run(run)
+    both = [list(csv.DictReader((pi.home / name).open())) for name in ("results.csv", "resumed.csv")]
+    kept = [[(row["path"].removeprefix("./"), row["label"], row["confidence"]) for row in rows] for rows in both]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == len(photos())
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_predictions_are_those_of_x86(processor: str, pi: Pi) -> None:
+    (pi.home / "sample.py").write_text(SAMPLE)
+    pi.run("/opt/cifar-edge/bin/python sample.py", processor=processor)
+    there = np.load(pi.home / "sample.npy")
+    here = EdgeModel("nano").predict(load_split("test", "sample").images)
+    different = there.argmax(axis=1) != here.argmax(axis=1)
+    largest = abs(there - here).max()
+    print(
+        f"{pi.suite}, {processor} ({PROCESSORS[processor]}): {different.sum()} of {len(here)} classes differ; "
+        f"scores of {(there != here).any(axis=1).sum()} images differ, by {largest:.4f} at most"
+    )
+    assert len(here) == 1000
+    assert largest < 0.02  # 5 steps of int8
+    second, first = np.sort(here[different], axis=1)[:, -2:].T
+    assert (first - second <= 2 * largest).all()  # both are as good
+    assert different.sum() <= 2
+
+
+def test_size_and_start(pi: Pi) -> None:
+    files = [path for path in (pi.root / "opt/cifar-edge").rglob("*") if path.is_file() and not path.is_symlink()]
+    installed = [path for path in files if not path.is_relative_to(pi.root / "opt/cifar-edge/bin")]
+    packages = [path for path in installed if "/pip" not in str(path) and "/setuptools" not in str(path)]
+    size = sum(path.stat().st_size for path in packages)
+    print(f"{pi.suite}: {len(packages):,} files, {size / 1e6:.0f} MB, without pip")
+    for what in ("cifar-edge --help", "/opt/cifar-edge/bin/python -c 'import cifar_edge.folder'"):
+        began = time.monotonic()
+        pi.run(what)
+        print(f"{pi.suite}: {what}: {time.monotonic() - began:.2f} s, emulated")
+    assert size < 200e6

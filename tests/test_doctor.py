@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cifar_edge.doctor import Finding, examine
+
+from .conftest import Outcome
+from .test_machine import pi, write
+
+__all__ = ["pi"]
+
+
+def found(root: Path, model: Path) -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine([model], root, root)}
+
+
+def test_a_raspberry_pi_that_is_well(pi: Path, run: Path) -> None:
+    place = str(pi).replace("p", r"\160")  # as a blank would be written
+    mounts = f"24 1 179:2 / {place} rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
+    write(pi, meminfo="MemTotal: 3884364 kB\nMemAvailable: 3000000 kB\n", mountinfo=mounts)
+    findings = found(pi, run / "cnn-int8.tflite")
+    assert [finding.wrong for finding in findings.values()] == [""] * len(findings)
+    assert "Raspberry Pi 4" in findings["computer"].found
+    assert "plain SIMD" in findings["cores"].found
+    assert findings["clock"].found == "1500 of 1800 MHz, governor performance"
+    assert findings["temperature"].found == "51 °C"
+    assert "SD card (/dev/mmcblk0p2, ext4)" in findings["disk"].found
+    assert "by XNNPACK" in findings["model"].found
+
+
+def test_it_says_what_is_wrong_and_what_to_do(pi: Path, tmp_path: Path) -> None:
+    mounts = f"24 1 179:2 / {pi} ro,noatime shared:1 - ext4 /dev/mmcblk0p2 ro\n"
+    write(
+        pi,
+        cpuinfo="Features\t: fp asimd asimddp\n",
+        meminfo="MemTotal: 427000 kB\nMemAvailable: 90000 kB\n",
+        mountinfo=mounts,
+        throttled="50005\n",
+        temperature="84000\n",
+    )
+    findings = found(pi, tmp_path / "nowhere.tflite")
+    assert "dot products" in findings["cores"].found
+    assert "cool it, or give it a better supply" in findings["temperature"].wrong
+    assert "--workers 1" in findings["memory"].wrong
+    assert "worn SD card" in findings["disk"].wrong
+    assert "no such model file" in findings["model"].wrong
+
+
+def test_a_share_of_the_network_is_known(pi: Path, run: Path) -> None:
+    write(pi, mountinfo=f"24 1 0:44 / {pi} rw shared:1 - cifs //nas/photos rw\n")
+    assert found(pi, run / "cnn-int8.tflite")["disk"].found.startswith("network (//nas/photos, cifs)")
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_the_command(option: list[str], cifar_edge: Callable[..., Outcome], run: Path) -> None:
+    wrong = cifar_edge("doctor", "nowhere.tflite", run / "cnn-int8.tflite", *option)
+    assert wrong.code == 1
+    if option:
+        *_, missing, model = json.loads(wrong.out)
+        assert "no such model file" in missing["wrong"]
+        assert "10 classes" in model["found"]
+    else:
+        assert "wrong model" in wrong.out
+        assert "ok    model" in wrong.out

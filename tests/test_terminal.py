@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from cifar_edge import terminal
+
+from .conftest import PHOTOS
+
+
+def test_the_time_left_is_right_soon_after_a_computer_gets_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
+    now, bars, make = 0.0, list[Progress](), terminal._bar
+    monkeypatch.setattr(terminal, "_bar", lambda *columns, **how: (bars.append(make(*columns, **how)), bars[-1])[1])
+    screen = Console(file=io.StringIO(), force_terminal=True, get_time=lambda: now)
+    monkeypatch.setattr(terminal, "messages", screen)
+    with terminal.photo_progress([tmp_path], visible=True) as advance:
+        while bars[0].tasks[0].total is None:  # counted by another thread
+            time.sleep(0.01)
+        for number in range(1000):
+            now += 0.1 if number < 900 else 1.0  # throttled to a tenth
+            advance()
+    assert bars[0].tasks[0].time_remaining == pytest.approx(1000, rel=0.05)
