@@ -81,8 +81,8 @@ test-cluster: .venv/installed-dev
 
 # Two nodes of one processor each on this machine, to try `--cluster`, until `.venv/bin/ray stop`.
 cluster: .venv/installed-cluster
-	$(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
-	RAY_AUTH_MODE=token $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
+	RAY_AUTH_MODE=disabled $(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
+	RAY_AUTH_MODE=disabled $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev
