@@ -75,9 +75,9 @@ throughput: $(BENCH)/cnn/exported
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
-# 20,000 photos in a bucket, of a cluster's nodes one is killed; `make test` does it with a few.
+# 20,000 photos in a bucket, of a cluster's nodes one is killed (`make test` does it with a few); deadly photos.
 test-cluster: .venv/installed-dev
-	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py
+	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py
 
 # Two nodes of one processor each on this machine, to try `--cluster`, until `.venv/bin/ray stop`.
 cluster: .venv/installed-cluster
