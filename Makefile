@@ -76,14 +76,14 @@ throughput: $(BENCH)/quick/exported
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
-# 20,000 photos in a bucket, of a cluster's nodes one is killed; `make test` does it with a few.
+# 20,000 photos in a bucket, of a cluster's nodes one is killed (`make test` does it with a few); deadly photos.
 test-cluster: .venv/installed-dev
-	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py
+	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py
 
 # Two nodes of one processor each on this machine, to try `--cluster`, until `.venv/bin/ray stop`.
 cluster: .venv/installed-cluster
-	$(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
-	RAY_AUTH_MODE=token $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
+	RAY_AUTH_MODE=disabled $(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
+	RAY_AUTH_MODE=disabled $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
 
 # The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
 test-pi: .venv/installed-dev

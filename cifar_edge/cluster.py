@@ -177,8 +177,6 @@ def grouped(photos: Iterable[tuple[str, int]], largest: int, most_bytes: int = G
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[None]:
     """Be connected to a cluster, or have one."""
-    if Path("~/.ray/auth_token").expanduser().exists():  # made by `ray start --head`, which asks others for it
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a thread that outlives an interrupted run would connect again
     import ray
@@ -195,8 +193,11 @@ def _connected(address: str | None) -> Iterator[None]:
     try:
         ray.init(address or "auto", **quiet)
     except ConnectionError as error:
-        if address:
-            raise UsageError(f"{address}: {first_line(error)}; first: ray start --address={address}") from error
+        if address or "Could not find any running Ray instance" not in str(error):
+            raise UsageError(
+                f"{first_line(error)}: this machine has to be a node of it (ray start --address=HOST:PORT); a cluster "
+                "that was started with a token needs RAY_AUTH_MODE=token and ~/.ray/auth_token"
+            ) from error
         ray.init("local", object_store_memory=OBJECT_STORE, **quiet)
     try:
         yield
