@@ -29,6 +29,13 @@ GROUPS = Path("/sys/fs/cgroup")
 CARD = 256_000_000
 SECTOR = 512
 
+LARGE: dict[str, tuple[str, dict[str, Any]]] = {
+    "baseline JPEG": ("jpg", {"quality": 90}),
+    "progressive JPEG": ("jpg", {"quality": 90, "progressive": True}),
+    "PNG": ("png", {"compress_level": 1}),
+}
+"""Kinds of large photos: their suffix and how Pillow saves them."""
+
 _CLASSIFY = """
 import sys
 from cifar_edge import classify_folder
@@ -135,12 +142,7 @@ def main(path: str) -> None:
         large.mkdir()
         make_large(large, grain=3, count=1)
         (photo,) = large.iterdir()
-        kept: dict[str, Any]
-        for kind, suffix, kept in (
-            ("baseline JPEG", "jpg", {"quality": 90}),
-            ("progressive JPEG", "jpg", {"quality": 90, "progressive": True}),
-            ("PNG", "png", {"compress_level": 1}),
-        ):
+        for kind, (suffix, kept) in LARGE.items():
             folder = kinds[f"24 times a {kind} of 4032x3024"] = place / kind
             folder.mkdir()
             with Image.open(photo) as image:

@@ -57,6 +57,7 @@ class EdgeModel:
         dtype: of the graph's input: float32, uint8, int8 or int16.
         input_quantization: the input's scale and zero point; scale 0 if it is float.
         output_quantization: the output's.
+        accelerated: whether LiteRT has handed the graph to XNNPACK, which is several times as quick.
 
     Raises:
         UsageError: no such file, or not as many labels as outputs.
@@ -72,6 +73,7 @@ class EdgeModel:
     ) -> None:
         self.path = find_model(path)
         interpreter = load_interpreter(self.path, threads)
+        self.accelerated = any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
         (source, *other_inputs) = interpreter.get_input_details()
         (target, *other_outputs) = interpreter.get_output_details()
         shape, scores = source["shape"].tolist(), target["shape"].tolist()
@@ -121,11 +123,6 @@ class EdgeModel:
             }
             assumed = ", ".join(guess for guess, made in guesses.items() if made)
             self.remark = assumed and f"carries no card; assumed {assumed} (--labels, --pixel-range)"
-
-    @property
-    def accelerated(self) -> bool:
-        """Whether LiteRT has handed the graph to XNNPACK, which is several times as quick."""
-        return any(operation["op_name"] == "DELEGATE" for operation in self._interpreter._get_ops_details())
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
