@@ -132,7 +132,7 @@ def photos() -> list[str]:
 
 def test_a_killed_run_is_resumed(pi: Pi) -> None:
     run = "cifar-edge classify photos --model quick-int8.tflite --output resumed.csv --resume"
-    pi.run(f"timeout -s KILL 2.5 {run}", code=137)
+    pi.run(f"timeout -s KILL 2.5 {run}; exit $?", code=137)  # without more, bash would become timeout
     pi.run(run)
     both = [list(csv.DictReader((pi.home / name).open())) for name in ("results.csv", "resumed.csv")]
     kept = [[(row["path"].removeprefix("./"), row["label"], row["confidence"]) for row in rows] for rows in both]
