@@ -253,7 +253,7 @@ def test_train_and_export_without_names(tmp_path: Path, monkeypatch: pytest.Monk
     exported = cifar_edge("export", "--quantize")
     assert exported.code == 0
     assert "agreement" in exported.out
-    classified = cifar_edge("classify", PHOTOS / "ship")
+    classified = cifar_edge("classify", PHOTOS / "ship", "--model", "ann-int8")
     assert "ann-int8.tflite" in classified.err
 
 
@@ -301,7 +301,7 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["train", "--epochs", "many"], 2, "Invalid value for '--epochs'"),
         (["export"], 2, "no finished run in there"),
         (["export", "nowhere.keras"], 2, "nowhere.keras: no such model file"),
-        (["classify", "photos"], 2, "no exported model in there"),
+        (["classify", "photos"], 2, "photos: no such file or folder"),
         (["classify", "nowhere", "--model", "{int8}"], 2, "nowhere: no such file or folder"),
         (["classify", "empty", "--model", "{int8}"], 2, "empty: no photos in there"),
         (["classify", "empty", "--model", "broken.tflite"], 1, "broken.tflite: not a TFLite model"),
@@ -330,7 +330,7 @@ def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
         (["bench", "{int8}", "--output", "folder.json"], 2, "must end in .json"),
         (["bench", "{int8}", "--output", "/proc/bench.json"], 2, "/proc: nothing can be written there"),
         (["bench", "{int8}", "--plot", "/proc/pictures"], 2, "/proc: nothing can be written there"),
-        (["bench", "gone-int8"], 2, "gone-int8: no such model file, nor an export of that name in"),
+        (["bench", "gone-int8"], 2, "gone-int8: no such model file, none that ships"),
         (["bench", "{int8}", "{int8}", "--data", "sample"], 2, "is there already"),
         (["bench", "{int8}", "--cifar10c", "empty", "--data", "sample"], 1, "labels.npy: cannot be read"),
         (["bench", "{int8}", "--plot", "broken.tflite"], 2, "broken.tflite: not a folder"),

@@ -119,7 +119,7 @@ def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypat
     asked: list[tuple[list[str], int, int, int]] = []
 
     def time_networks(
-        networks: list[tuple[str, Path]], threads: int, batch: int, baseline: int, progress: object
+        networks: list[tuple[str, Path]], threads: int, batch: int, baseline: int, rounds: int, progress: object
     ) -> Timings:
         asked.append(([file.name for _, file in networks], threads, batch, baseline))
         steady = Latency(100.0, best=90.0, p95=110.0, p99=120.0, spread=10.0, ratio=1.0)

@@ -25,4 +25,4 @@ def test_takes_raw_pixels_and_gives_probabilities(name: str, sample: Cifar10) ->
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert network.count_params() == PARAMETERS[name]
     # Unscaled pixels would drive an untrained softmax to certainty.
-    assert probabilities.max() < 0.9
+    assert probabilities.max() < 0.95
