@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .machine import this_machine
+from cifar_edge.machine import this_machine
+
 from .throughput import make_large, make_tree
 
 LARGE, SMALL = 480, 20_000

@@ -9,7 +9,7 @@ from statistics import fmean
 from cifar_edge.graph import operations, parameters
 from cifar_edge.model import MODELS, EdgeModel
 
-FIGURES = ("model", "file", "MACs", "latency", "top-1", "ECE", "CIFAR-10-C", "families akin to training's", "others")
+FIGURES = ("model", "file", "MACs", "latency", "top-1", "ECE", "CIFAR-10-C", "akin", "others")
 
 OTHERS = ("zoom_blur", "snow", "frost", "elastic_transform")
 """Families of CIFAR-10-C like which nothing was done to the images that `training.augment.robust` made."""

@@ -59,7 +59,7 @@ def test_they_are_listed_with_the_figures_of_their_page(cifar_edge: Callable[...
     records = {model["name"]: model for model in json.loads((MODELS / "bench.json").read_text())["models"]}
     for name in NAMES:
         accuracy = records[f"models/{name}-int8"]["evaluation"]["accuracy"]
-        (line,) = (line for line in listed.out.splitlines() if line.startswith(f"{name}-int8 "))
+        (line,) = (line for line in listed.out.splitlines() if line.split()[:1] == [f"{name}-int8"])
         assert f"{accuracy:.2%}" in line
         card = EdgeModel(name).card
         assert card is not None
