@@ -19,11 +19,11 @@ demo: .venv/installed-train
 	$(BIN)/cifar-edge export --quantize $(DEMO)
 	$(BIN)/cifar-edge classify --model $(DEMO)/quick-int8.tflite tests/photos
 	$(BIN)/cifar-edge bench --data sample $(DEMO)/quick-float32.tflite $(DEMO)/quick-int8.tflite
-	@echo 'That was a tenth of the data. Next, all of it, in about five minutes:'
+	@echo 'That was a tenth of the data. Next, all of it, in about ten minutes:'
 	@echo '    . .venv/bin/activate'
 	@echo '    cifar-edge train'
 	@echo '    cifar-edge export --quantize'
-	@echo '    cifar-edge classify tests/photos'
+	@echo '    cifar-edge classify tests/photos --model quick-int8'
 
 # The README's numbers, on all of CIFAR-10: two hours of training; interrupted, it goes on where it stopped.
 # PEERS may name other people's models, to be compared in the same run.
