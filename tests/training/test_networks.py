@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
@@ -19,10 +20,11 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_takes_raw_pixels_and_gives_probabilities(name: str, sample: Cifar10) -> None:
+    keras.utils.set_random_seed(0)
     network = NETWORKS[name]()
     probabilities = predict(network, sample.test.images[:20])
     assert probabilities.shape == (20, 10)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert network.count_params() == PARAMETERS[name]
     # Unscaled pixels would drive an untrained softmax to certainty.
-    assert probabilities.max() < 0.95
+    assert probabilities.max() < 0.9
