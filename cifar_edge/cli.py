@@ -64,7 +64,11 @@ app.add_typer(data_app, name="data")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
 
-EXTRAS = {"tensorflow": "train", "keras": "train", "matplotlib": "bench", "pyarrow": "parquet"} | {
+EXTRAS = {
+    "tensorflow": "train",
+    "keras": "train",
+    "matplotlib": "bench",
+    "pyarrow": "parquet",
     "fsspec": "remote",
     "ray": "cluster",
 }

@@ -21,7 +21,6 @@ with silenced():
         from tflite_runtime.interpreter import Interpreter
 
 MODELS = Path(__file__).parent / "models"  # those that ship
-DEFAULT = "small"  # the better one: of a photo's time the network takes next to nothing
 
 BATCH = 16  # small images of one call, where the graph can
 SMALL = 64 * 64  # pixels; a call for a larger one is long enough as it is

@@ -92,7 +92,7 @@ def plain(name: str, stem: Layer, convolutions: Iterable[Layer], classes: int = 
     return _classifier(name, pixels, layers.GlobalAveragePooling2D()(x), classes)
 
 
-def residual(name: str, stem: tuple[int, int], blocks: Iterable[tuple[int, int]], classes: int = 10) -> keras.Model:
+def residual(name: str, stem: Layer, blocks: Iterable[Layer], classes: int = 10) -> keras.Model:
     """Return a residual network (He et al., 2016): a convolution, blocks of two, the mean over the image; all 3x3.
 
     Args:

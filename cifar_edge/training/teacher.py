@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,14 @@ class Teacher:
     """
 
     def __init__(self, name: str) -> None:
-        # One interpreter for each core: images are many and small.
-        self._models = [EdgeModel(name) for _ in range(os.cpu_count() or 1)]
-        if not tells_cifar10(self._models[0]):
+        self._model = EdgeModel(name)
+        if not tells_cifar10(self._model):
             raise UsageError(f"{name}: tells other classes than CIFAR-10's; choose another teacher")
-        self._pool = ThreadPoolExecutor(len(self._models))
+        self._workers = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._workers)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (N, classes), of images (N, 32, 32, 3)."""
-        parts = np.array_split(images, len(self._models))
-        predictions = self._pool.map(predict_cifar10, self._models, parts)
+        parts = np.array_split(images, self._workers)
+        predictions = self._pool.map(partial(predict_cifar10, self._model), parts)
         return np.concatenate(list(predictions))
