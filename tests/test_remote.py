@@ -15,6 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from cifar_edge import classify_folder, remote
 from cifar_edge.errors import ResultsError, StorageError, UsageError
+from cifar_edge.results import Row
 
 from .bucket import s3, without_place
 from .conftest import PHOTOS, Outcome
@@ -126,14 +127,14 @@ def test_when_the_storage_is_away_the_run_ends_and_goes_on_later(
     model: Path, weak: Weak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Weak, "answers", 10)
-    before = []
+    before: list[Row] = []
     with pytest.raises(StorageError, match=r"weak:///bucket.* cannot be reached .*try again"):
-        for row in classify_folder("weak://bucket", model, 1, output=tmp_path / "rows.jsonl"):
-            before.append(row)  # noqa: PERF402 - those that came before the error
+        before.extend(classify_folder("weak://bucket", model, 1, output=tmp_path / "rows.jsonl"))
     monkeypatch.setattr(Weak, "answers", math.inf)
     again = list(classify_folder("weak://bucket", model, output=tmp_path / "rows.jsonl", resume=True))
     assert len(again) == 27
-    assert before and set(before) <= set(again)
+    assert before
+    assert set(before) <= set(again)
 
 
 def test_results_in_a_bucket_are_resumed(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,6 +231,7 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         self.peak, self.steps = peak, steps
 
     def __call__(self, step: Any) -> Any:
+        """Return the learning rate of a step, counted from zero."""
         done = keras.ops.cast(step, "float32") / self.steps
         return self.peak * keras.ops.clip(keras.ops.minimum(done * 20, (1 - done) / 0.4), 0, 1)
 

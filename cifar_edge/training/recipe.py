@@ -68,7 +68,9 @@ RECIPES = {
             "quick", "sgd", 0.3, weight_decay=2e-3, epochs=30, batch_size=256, augment="standard", label_smoothing=0.1
         ),
         Recipe("nano", "sgd", 0.3, weight_decay=1e-3, epochs=40, batch_size=256, augment="robust", teacher="small"),
-        Recipe("small", "sgd", 0.2, "trapezoid", 4e-3, epochs=75, batch_size=256, augment="robust", label_smoothing=0.05),
+        Recipe(
+            "small", "sgd", 0.2, "trapezoid", 4e-3, epochs=75, batch_size=256, augment="robust", label_smoothing=0.05
+        ),
     )
 }
 

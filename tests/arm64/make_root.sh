@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make_root.sh SUITE FOLDER: unpack an arm64 Debian into FOLDER, as far as programs need it: what is essential, apt and
-# python3-venv. No root, no debootstrap: apt finds the packages, and they are unpacked, not configured.
+# make_root.sh SUITE FOLDER: unpack an arm64 Debian into FOLDER, as far as programs need it: what is essential, apt,
+# ca-certificates and python3-venv. No root, no debootstrap: apt finds the packages, and they are unpacked, not configured.
 set -euo pipefail
 suite=$1 root=$2
 work=$root.apt
@@ -25,7 +25,7 @@ Dir::Etc::sourceparts "/dev/null";
 EOF
 export APT_CONFIG=$work/apt.conf
 apt-get -qq update
-apt-get -qq --yes --download-only install '?essential' apt python3-venv
+apt-get -qq --yes --download-only install '?essential' apt ca-certificates python3-venv
 
 for folder in bin sbin lib; do ln -sfn "usr/$folder" "$root/$folder"; done
 for package in "$work"/cache/archives/*.deb; do
@@ -33,3 +33,6 @@ for package in "$work"/cache/archives/*.deb; do
 done
 rm -r "$work"
 echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"
+# What configuring ca-certificates would do: Debian 13's pip does not start without.
+mkdir -p "$root/etc/ssl/certs"
+cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
