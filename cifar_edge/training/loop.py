@@ -29,7 +29,7 @@ from cifar_edge.training.teacher import Teacher
 from cifar_edge.training.temperature import best_temperature, divide_logits
 
 Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with the steps done, the steps in all, and what Keras reports (loss, accuracy, ...)."""
+"""Called with the steps done, the steps in all, and means over the epoch so far (loss, accuracy)."""
 
 
 def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lambda *_: None) -> Evaluation:
@@ -97,13 +97,19 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     teacher = Teacher(recipe.teacher) if recipe.teacher else None
     for epoch in range(done, recipe.epochs):
         started = time.monotonic()
-        report = _Report(progress, epoch * steps, recipe.epochs * steps)
-        validation = (select.images, _one_hot(select.labels))
-        logs = fit_epoch(model, recipe, learn, epoch, teacher, validation_data=validation, callbacks=[report])
+
+        def report(step: int, logs: dict[str, float], before: int = epoch * steps) -> None:
+            progress(before + step, recipe.epochs * steps, logs)
+
+        logs = fit_epoch(model, recipe, learn, epoch, teacher, report)
+        held_out = model.evaluate(select.images, _one_hot(select.labels), verbose=0, return_dict=True)
         history.append(
             Epoch(
                 epoch + 1,
-                **{name: logs[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+                loss=logs["loss"],
+                accuracy=logs["accuracy"],
+                val_loss=held_out["loss"],
+                val_accuracy=held_out["accuracy"],
                 learning_rate=float(model.optimizer.learning_rate),
                 seconds=time.monotonic() - started,
             )
@@ -117,8 +123,13 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
 
 
 def fit_epoch(
-    model: Any, recipe: Recipe, learn: Split, epoch: int, teacher: Teacher | None = None, **options: Any
-) -> dict[str, list[float]]:
+    model: Any,
+    recipe: Recipe,
+    learn: Split,
+    epoch: int,
+    teacher: Teacher | None = None,
+    report: Callable[[int, dict[str, float]], None] = lambda *_: None,
+) -> dict[str, float]:
     """Train a model for one epoch, counted from zero; what it sees depends on the recipe and on the epoch alone.
 
     Args:
@@ -127,27 +138,27 @@ def fit_epoch(
         learn: the images to learn from.
         epoch: which one.
         teacher: the recipe's, if it has one.
-        options: for Keras' `fit`.
+        report: called after every step with the steps done and the running means.
 
     Returns:
-        Keras' history.
+        The means over the epoch: loss and accuracy.
     """
     # One generator per epoch: where a run was interrupted makes no difference to what comes after.
     rng = np.random.default_rng([recipe.seed, epoch])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
     images = augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng)
-    history: dict[str, list[float]] = model.fit(
-        images,
-        _targets(recipe, images, learn.labels[order], teacher),
-        batch_size=recipe.batch_size,
-        shuffle=False,
-        initial_epoch=epoch,
-        epochs=epoch + 1,
-        verbose=0,
-        **options,
-    ).history
-    return history
+    targets = _targets(recipe, images, learn.labels[order], teacher)
+    means = {"loss": 0.0, "accuracy": 0.0}
+    # Not by Keras' `fit`: between epochs TensorFlow's tf.data then often sleeps until the next time its autotuner
+    # wakes up, which it does 10, 20, 41 seconds after it began: as long as an epoch.
+    for step, start in enumerate(range(0, len(images), recipe.batch_size), start=1):
+        stop = min(start + recipe.batch_size, len(images))
+        logs = model.train_on_batch(images[start:stop], targets[start:stop], return_dict=True)
+        for name, mean in means.items():
+            means[name] = mean + (float(logs[name]) - mean) * (stop - start) / stop
+        report(step, means)
+    return means
 
 
 def _calibrate(model: Any, recipe: Recipe, select: Split) -> float:
@@ -227,18 +238,6 @@ def _seed_dropout(model: Any, rng: np.random.Generator) -> None:
     for layer in model.layers:
         if hasattr(layer, "seed_generator"):
             layer.seed_generator.state.assign(rng.integers(0, 2**31, 2))
-
-
-class _Report(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no type information
-    """Tells how far the run is."""
-
-    def __init__(self, progress: Progress, done: int, total: int) -> None:
-        super().__init__()
-        self.progress, self.done, self.total = progress, done, total
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Pass on Keras' running means over the epoch."""
-        self.progress(self.done + batch + 1, self.total, logs or {})
 
 
 def _targets(

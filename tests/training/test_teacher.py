@@ -18,11 +18,15 @@ class Pupil:
     """Keeps what it is to learn."""
 
     layers: tuple[()] = ()
-    history: dict[str, list[float]] = {}  # noqa: RUF012
 
-    def fit(self, images: Any, targets: Any, **options: Any) -> Pupil:
-        self.images, self.targets = images, targets
-        return self
+    def __init__(self) -> None:
+        self.images: list[Any] = []
+        self.targets: list[Any] = []
+
+    def train_on_batch(self, images: Any, targets: Any, return_dict: bool) -> dict[str, float]:
+        self.images.extend(images)
+        self.targets.extend(targets)
+        return {"loss": 0.0, "accuracy": 0.0}
 
 
 def test_a_teacher_says_of_every_image_what_its_model_says(run: Path, sample: Cifar10) -> None:
@@ -36,7 +40,7 @@ def test_half_of_what_is_learned_are_the_teacher_s_probabilities_of_the_augmente
     pupil, teacher = Pupil(), Teacher(str(run / "cnn-int8.tflite"))
     recipe = recipe_for("cnn", augment="robust", label_smoothing=0.1)
     fit_epoch(pupil, recipe, sample.test, 0, teacher)
-    labels = 2 * pupil.targets - teacher(pupil.images)
+    labels = 2 * np.array(pupil.targets) - teacher(np.array(pupil.images))
     assert np.allclose(np.sort(labels, axis=1), [0.01] * 9 + [0.91], atol=1e-6)
     assert np.array_equal(np.bincount(labels.argmax(axis=1)), np.bincount(sample.test.labels))
 
