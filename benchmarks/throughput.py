@@ -28,9 +28,10 @@ from PIL import Image
 from cifar_edge import images
 from cifar_edge.errors import ImageError
 from cifar_edge.folder import classify_folder, find
+from cifar_edge.journal import Journal
 from cifar_edge.model import EdgeModel
 from cifar_edge.native_output import silenced
-from cifar_edge.results import write_csv
+from cifar_edge.results import Row, save
 
 from .latency import Progress
 from .photos import camera_jpeg, crops
@@ -40,35 +41,44 @@ CORES = os.cpu_count() or 1
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for damaged files; the loops here pass over them."""
 
+JPEG = (".jpg", ".jpeg", ".jfif")
+MOST = 500  # photos of a folder that is somebody's, perhaps a large one
 CHUNK = 64  # files a thread takes at a time where others' decoders are measured
 
 
-def measure(folder: Path, model: EdgeModel, rounds: int = 5, progress: Progress = lambda *_: None) -> dict[str, float]:
+def measure(
+    folder: Path, model: EdgeModel, most: int = MOST, rounds: int = 5, progress: Progress = lambda *_: None
+) -> dict[str, float]:
     """Measure how many photos a second each way classifies, or only decodes; the ways take turns.
 
     Those of other libraries are left out where these are not installed (extras `bench` and `train`).
 
     Args:
-        folder: of photos. If some cannot be read, Keras is left out, which would stop there.
+        folder: of photos.
         model: a `.tflite` file, best with the `model.keras` it came from beside it.
+        most: photos to take. If there are more, or some cannot be read, Keras is left out, which would take all of
+            them, or stop.
         rounds: how often each way has its turn.
         progress: called after each turn.
 
     Returns:
         The median of photos a second, by the way's name.
     """
-    paths = list(_files(folder))
-    readable = not any(row.error for row in classify_folder(folder, model))  # and now the files are in memory
+    paths = list(itertools.islice(_files(folder), most + 1))
+    whole = len(paths) <= most
+    paths = paths[:most]
+    readable = not any(row.error for row in classify_folder(paths, model))  # and now the files are in memory
     keras_file = model.path.parent / "model.keras"
     ways: dict[str, Callable[[], object]] = {
-        "classify": lambda: list(classify_folder(folder, model)),
-        "classify --exif-thumbnails": lambda: list(classify_folder(folder, model, exif_thumbnails=True)),
+        "classify": lambda: list(classify_folder(paths, model)),
+        "classify --output": lambda: _with_output(paths, model),
+        "classify --exif-thumbnails": lambda: list(classify_folder(paths, model, exif_thumbnails=True)),
         "decoder's limit": lambda: _in_threads(lambda path: _decode(path, model), paths),
         "naive loop": lambda: list(naive_loop(paths, model.path)),
     }
     if find_spec("cv2"):
         ways["OpenCV, reduced"] = lambda: _with_opencv(paths, model)
-    if find_spec("keras") and keras_file.exists() and readable:
+    if find_spec("keras") and keras_file.exists() and readable and whole:
         ways["Keras"] = _with_keras(folder, keras_file, model)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for done, (_, (name, way)) in enumerate(itertools.product(range(rounds), ways.items()), start=1):
@@ -79,16 +89,16 @@ def measure(folder: Path, model: EdgeModel, rounds: int = 5, progress: Progress 
     return {name: len(paths) / statistics.median(taken) for name, taken in seconds.items()}
 
 
-def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, float]:
+def profile(folder: Path, model: EdgeModel, most: int = MOST) -> dict[str, float]:
     """Tell where a thread's time goes, in milliseconds a photo, by stage.
 
     Args:
         folder: of photos; those that cannot be read count with the time that takes.
         model: a `.tflite` file.
-        photos: how many to look at.
+        most: photos to take.
     """
     start = time.perf_counter()
-    paths = list(itertools.islice(_files(folder), photos))
+    paths = list(itertools.islice(_files(folder), most))
     seconds = {"list": time.perf_counter() - start}
     stages: dict[str, Callable[[Path], object]] = {
         "read": _read,
@@ -104,9 +114,23 @@ def profile(folder: Path, model: EdgeModel, photos: int = 500) -> dict[str, floa
     image = np.zeros((1, model.height, model.width, 3), np.uint8)
     seconds["infer"] = _each(paths, lambda _: model.predict(image))
     rows = list(classify_folder(paths, model))
-    with tempfile.TemporaryFile("w", errors="surrogateescape") as file:
-        seconds["write"] = _each([None], lambda _: list(write_csv(rows, file, top_k=1)))
+    with tempfile.TemporaryDirectory() as folder_of_results:
+        seconds["write"] = _each([None], lambda _: _write(rows, Path(folder_of_results, "results.csv")))
     return {name: max(0.0, 1000 * spent / len(paths)) for name, spent in seconds.items()}
+
+
+def _with_output(paths: Sequence[Path], model: EdgeModel) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in classify_folder(paths, model, output=Path(folder, "results.csv")):
+            pass
+
+
+def _write(rows: Sequence[Row], output: Path) -> None:
+    """Write rows as a run does: once as they come, and once as CSV."""
+    with Journal(output, {}, resume=False) as journal:
+        for _ in journal.record(rows):
+            pass
+        save(journal.rows(), output, top_k=1)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -180,7 +204,9 @@ def _with_opencv(paths: Sequence[Path], model: EdgeModel) -> None:
     lock = Lock()
 
     def classify(path: Path) -> None:
-        image: Any = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8 if path.suffix == ".jpg" else cv2.IMREAD_COLOR)
+        image: Any = cv2.imread(
+            str(path), cv2.IMREAD_REDUCED_COLOR_8 if path.suffix.lower() in JPEG else cv2.IMREAD_COLOR
+        )
         if image is None:
             return
         small: Any = cv2.resize(image, (model.width, model.height), interpolation=cv2.INTER_AREA)[None, ..., ::-1]
@@ -282,7 +308,9 @@ def main(path: str) -> None:
             folder.mkdir()
             make(folder)
             size = statistics.mean(file.stat().st_size for file in folder.iterdir())
-            _print_throughput(f"{kind}, {size / 1e6:.3g} MB each", measure(folder, model), profile(folder, model))
+            _print_throughput(
+                f"{kind}, {size / 1e6:.3g} MB each", measure(folder, model, most=10_000), profile(folder, model)
+            )
         print_memory(place, model.path)
     photo = str(next(PHOTOS.glob("*/*.jpg")))
     print(f"\n`--help` takes {1000 * start_up('--help'):.0f} ms,", end=" ")

@@ -345,6 +345,7 @@ def classify(
     Exit code 0: all are classified. 3: some could not be read; their rows say why.
     """
     from cifar_edge.folder import classify_folder
+    from cifar_edge.journal import journal_of
     from cifar_edge.model import EdgeModel
     from cifar_edge.remote import is_remote
     from cifar_edge.report import Report, facts_of_run
@@ -376,15 +377,16 @@ def classify(
         )
         return
     page, summary = Report(report) if report else None, Summary(chosen.labels)
+    file = None if output == "-" else output
+    resumed = file is not None and journal_of(Path(file)).exists()
     started = time.perf_counter()
 
     def write_report() -> None:
         if page:
             say(f"making the report {report}")
-            seconds = None if resume else time.perf_counter() - started
+            seconds = None if resumed else time.perf_counter() - started
             page.write(summary, facts_of_run(chosen, summary.photos, seconds, sys.argv[1:]))
 
-    file = None if output == "-" else output
     rows: Iterator[Row] = classify_folder(
         paths,
         chosen,
@@ -555,7 +557,8 @@ def evaluate(
 @app.command()
 def bench(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL", help=".tflite files, anybody's, or names of exports in runs/.")
+        list[Path],
+        typer.Argument(metavar="MODEL", help="nano, small, anybody's .tflite files, or names of exports in runs/."),
     ],
     threads: Annotated[str, typer.Option(metavar="N,...", help="Threads for an image, as in 1,2,4.")] = "1",
     batch: Annotated[str, typer.Option(metavar="N,...", help="Images a call, as in 1,8.")] = "1",

@@ -38,6 +38,7 @@ from cifar_edge.folder import (
     places_of,
     request,
 )
+from cifar_edge.machine import processors
 from cifar_edge.model import EdgeModel
 from cifar_edge.results import Row
 from cifar_edge.summary import Summary
@@ -121,7 +122,7 @@ def classify_on_cluster(
     """
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
     options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
-    classifier(model, options)  # to be refused here if need be
+    classifier(model, options, 1)  # to be refused here if need be
     places = [path if isinstance(path, str) else path.absolute() for path in places_of(paths)]
     folder = str(output) if remote.is_remote(output) else str(Path(output).absolute())
     if next(list_photos(places), None) is None:
@@ -343,7 +344,7 @@ def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row
         path = Path(folder, job.model)
         path.write_bytes(job.content)
         model = EdgeModel(path, labels=job.labels, pixel_range=job.pixel_range)
-    return classifier(model, job.options), job.output
+    return classifier(model, job.options, processors()), job.output
 
 
 def _check_complete(folder: str, places: Sequence[Path | str], done: Paths) -> None:

@@ -25,7 +25,7 @@ from cifar_edge import __version__, images, remote
 from cifar_edge.dataset import DataSet
 from cifar_edge.errors import ImageError, ResultsError, UsageError, first_line
 from cifar_edge.journal import Journal
-from cifar_edge.machine import default_workers
+from cifar_edge.machine import default_workers, photo_memory
 from cifar_edge.model import EdgeModel
 from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
@@ -33,8 +33,6 @@ from cifar_edge.sorting import check_folder, sort_photos
 BATCH_MILLISECONDS = 50  # of one worker's time: tiny files handed over one by one cost twice as much
 LARGEST_BATCH = 32  # photos; more gain little, and large photos may follow tiny ones
 AHEAD = 16  # batches each worker may be ahead of the row that is next
-
-
 REMOTE_READERS = 8  # threads for each processor where photos come over a network, and wait more than they work
 
 
@@ -160,7 +158,7 @@ def classify_folder(
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
     workers = workers_for(workers, places)
     options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
-    rows_of = classifier(model, options)
+    rows_of = classifier(model, options, workers)
     if output is None and resume:
         raise UsageError("nothing can be resumed without the file of results: name it")
     if link and sort_into is None:
@@ -224,8 +222,8 @@ class Options:
     min_confidence: float = 0.0
 
 
-def classifier(model: EdgeModel, options: Options) -> Callable[[Sequence[Path | str]], list[Row]]:
-    """Return what makes rows of a few files; several threads may use it.
+def classifier(model: EdgeModel, options: Options, workers: int) -> Callable[[Sequence[Path | str]], list[Row]]:
+    """Return what makes rows of a few files; as many threads may use it.
 
     Raises:
         UsageError: an option is out of range.
@@ -239,7 +237,14 @@ def classifier(model: EdgeModel, options: Options) -> Callable[[Sequence[Path | 
     images.check_fit(options.fit)
 
     fit, exif_thumbnails = options.fit, options.exif_thumbnails
-    load = partial(images.load, height=model.height, width=model.width, fit=fit, exif_thumbnails=exif_thumbnails)
+    load = partial(
+        images.load,
+        height=model.height,
+        width=model.width,
+        fit=fit,
+        exif_thumbnails=exif_thumbnails,
+        memory=photo_memory(workers),
+    )
 
     def load_either(file: Path | str) -> NDArray[np.uint8]:
         return load(io.BytesIO(remote.read(file)) if isinstance(file, str) and remote.is_remote(file) else file)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.machine import MOST_FOR_A_PHOTO
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -37,6 +38,14 @@ FIT = "stretch"
 # photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
 REDUCED = 8
 
+# Bytes that decoding takes for a pixel, as measured. JPEGs of one scan are decoded row by row at a reduced scale; of
+# progressive ones all coefficients are held until the last scan.
+WEBP_PIXEL, TRANSPARENT_PIXEL, OPAQUE_PIXEL, PROGRESSIVE_PIXEL = 26, 16, 5, 4
+
+# Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
+# JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `_check_memory` judges instead.
+Image.MAX_IMAGE_PIXELS = None
+
 SMALL = 1 << 16  # bytes; to read such a file at once is cheaper than to seek in it
 WHITE = 255
 
@@ -48,6 +57,7 @@ def load(
     fit: str = FIT,
     exif_thumbnails: bool = False,
     reduced: int = REDUCED,
+    memory: float = MOST_FOR_A_PHOTO,
 ) -> NDArray[np.uint8]:
     """Read a photo as the network wants it: upright, of its size, RGB.
 
@@ -64,19 +74,22 @@ def load(
         exif_thumbnails: take the thumbnail that a camera puts into a photo's head, if its aspect ratio
             is the photo's and it is no smaller than wanted; then only the head of the file is read.
         reduced: fewer than `REDUCED` will do for eyes, and be faster.
+        memory: bytes that decoding may take.
 
     Returns:
         uint8, (height, width, 3), RGB.
 
     Raises:
-        ImageError: it is no such file, or damaged.
+        ImageError: it is no such file, damaged, or too large to be decoded.
         UsageError: there is no such fit.
     """
     check_fit(fit)
     try:
         with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
             image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
+            pixels = image.width * image.height
             image.draft("RGB", (reduced * width, reduced * height))
+            _check_memory(image, pixels, memory)
             image.load()
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
     except ImageError:
@@ -91,6 +104,22 @@ def check_fit(fit: str) -> None:
     """Raise `UsageError` if there is no such fit."""
     if fit not in FITS:
         raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
+
+
+def _check_memory(image: Image.Image, pixels: int, memory: float) -> None:
+    """Raise `ImageError` if decoding takes too much; `pixels` is how many the file has, whatever the scale."""
+    if image.format == "WEBP":
+        each = WEBP_PIXEL
+    elif image.mode[-1] in "Aa" or "transparency" in image.info:
+        each = TRANSPARENT_PIXEL
+    else:
+        each = OPAQUE_PIXEL
+    needed = each * image.width * image.height + (PROGRESSIVE_PIXEL * pixels if image.info.get("progressive") else 0)
+    if needed > memory:
+        raise ImageError(
+            f"too large: to decode it takes {needed / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
+            "fewer --workers leave more for each, or make it smaller"
+        )
 
 
 def _open(path: str | Path | BinaryIO) -> BinaryIO:

@@ -20,6 +20,11 @@ from cifar_edge.lines import Lines
 from cifar_edge.results import Row, from_line, order, to_line
 
 
+def journal_of(results: Path) -> Path:
+    """Return where the journal of such results lies."""
+    return results.with_name(f"{results.name}.partial")
+
+
 class Journal:
     """The rows of an unfinished run. Use it as a context: on leaving, all rows are on the disk.
 
@@ -37,7 +42,7 @@ class Journal:
     """
 
     def __init__(self, results: Path, request: dict[str, Any], resume: bool) -> None:
-        self.path = results.with_name(f"{results.name}.partial")
+        self.path = journal_of(results)
         self._last = ""
         self._stretches: list[int] = []  # where each begins
         self._lines = Lines(self.path)

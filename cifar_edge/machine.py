@@ -20,6 +20,9 @@ SINCE_BOOT = 16
 SHARE, PROGRAM, LARGE_PHOTO = 0.4, 70e6, 50e6
 """Of memory, what a run may take; bytes, as measured for `cifar_edge/README.md` with photos of 12 megapixels."""
 
+MOST_FOR_A_PHOTO = 1e9
+"""Bytes that decoding may take, however much memory there is: no photo needs more."""
+
 NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.davfs")
 """What the types of file systems begin with that lie on another computer."""
 
@@ -127,6 +130,14 @@ def default_workers(root: Path = Path("/")) -> int:
     memory = total_memory(root)
     fitting = processors() if memory is None else int((SHARE * memory - PROGRAM) / LARGE_PHOTO)
     return max(1, min(processors(), fitting))
+
+
+def photo_memory(workers: int, root: Path = Path("/")) -> float:
+    """Bytes that each of these workers may take for a photo; a usual large one must not be refused."""
+    memory = total_memory(root)
+    if memory is None:
+        return MOST_FOR_A_PHOTO
+    return min(MOST_FOR_A_PHOTO, max(LARGE_PHOTO, (SHARE * memory - PROGRAM) / workers))
 
 
 def processors() -> int:

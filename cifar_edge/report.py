@@ -24,6 +24,7 @@ from PIL import Image
 from cifar_edge import images
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.files import atomic, check_writable
+from cifar_edge.machine import default_workers
 from cifar_edge.results import Row
 from cifar_edge.summary import Summary
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("report.html")
 LISTED = 50_000  # rows a page has at most: 6 MB, which a browser filters without a pause
 PICTURED = 1_500  # thumbnails: another 5 MB
-SIDE = 160  # of a thumbnail, in pixels
+SIDE = 120  # of a thumbnail, in pixels: as high as those of cameras
 BINS = 20  # of the histogram of confidences
 
 
@@ -180,7 +181,7 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
 
 
 def _thumbnails(paths: Sequence[str]) -> list[str]:
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(default_workers())
     try:
         return list(pool.map(_thumbnail, paths))
     finally:
@@ -190,7 +191,7 @@ def _thumbnails(paths: Sequence[str]) -> list[str]:
 def _thumbnail(path: str) -> str:
     """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
     try:
-        pixels = images.load(path, SIDE, SIDE, "crop", reduced=2)
+        pixels = images.load(path, SIDE, SIDE, "crop", exif_thumbnails=True, reduced=2)
     except ImageError:
         return ""
     buffer = io.BytesIO()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import hashlib
 import os
 import re
-import shutil
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cifar_edge.errors import UsageError
+from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.files import atomic, only_process
 from cifar_edge.remote import is_remote
 from cifar_edge.results import Row
 
+PIECE = 1 << 20  # bytes read at once
 LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
 
 
@@ -42,7 +41,7 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
 
     Nothing there is overwritten: a photo whose name another one has gets a digest of its content
     added to it (a link, of its target). So it is known what is there already. A photo that cannot
-    be read any more becomes a row with its reason.
+    be read any more, or not to its end, becomes a row with its reason.
 
     Raises:
         UsageError: another process is sorting into this folder.
@@ -66,20 +65,38 @@ def _link(row: Row, folder: Path) -> Row:
 
 
 def _copy(row: Row, folder: Path) -> Row:
-    if not os.access(row.path, os.R_OK):
-        return replace(row, label="", confidence=None, top=(), error="vanished before it could be copied")
-    with Path(row.path).open("rb") as photo:
-        place = _place(row, folder)
-        if os.path.lexists(place) and not (place.is_file() and filecmp.cmp(row.path, place, shallow=False)):
-            place = _with_digest(place, hashlib.file_digest(photo, "sha256").hexdigest())
-            photo.seek(0)
+    place = _place(row, folder)
+    try:
+        if os.path.lexists(place):
+            digest = _digest(row.path)
+            if not (place.is_file() and _digest(place) == digest):
+                place = _with_digest(place, digest)
         if not os.path.lexists(place):
             with atomic(place) as partial, partial.open("wb") as file:
-                shutil.copyfileobj(photo, file)
-            times = os.fstat(photo.fileno())
+                file.writelines(_content(row.path))
+            times = Path(row.path).stat()
             with contextlib.suppress(PermissionError):  # on a card whose files have no owners
                 os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+    except ImageError as error:
+        return replace(row, label="", confidence=None, top=(), error=f"could not be copied: {error}")
     return row
+
+
+def _content(path: str | Path) -> Iterator[bytes]:
+    """Yield a photo's bytes; raise `ImageError` if they cannot be read, as no other error here may stop the run."""
+    try:
+        with Path(path).open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from error
+
+
+def _digest(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    for piece in _content(path):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _place(row: Row, folder: Path) -> Path:

@@ -92,6 +92,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     if not summary.photos:
         return
     table("photos by class", ("class", "photos"), summary.by_label.most_common(), console)
+    if summary.confusion and not summary.labelled:
+        console.print("no accuracy: not every photo lies in a folder that is named as its class")
     if not summary.labelled:
         return
     matrix = summary.confusion
@@ -211,6 +213,7 @@ def photo_progress(paths: Sequence[str], *, visible: bool) -> Iterator[Callable[
 
     Those behind URIs are not: to list them twice costs money.
     """
+    from cifar_edge.errors import CifarEdgeError
     from cifar_edge.folder import find
     from cifar_edge.remote import is_remote
 
@@ -218,7 +221,8 @@ def photo_progress(paths: Sequence[str], *, visible: bool) -> Iterator[Callable[
         task = bar.add_task("photos", total=None)
 
         def count() -> None:
-            bar.update(task, total=sum(1 for _ in find(paths)))
+            with contextlib.suppress(CifarEdgeError, OSError):  # who reads them says it
+                bar.update(task, total=sum(1 for _ in find(paths)))
 
         if not bar.disable and not any(map(is_remote, paths)):
             threading.Thread(target=count, daemon=True).start()

@@ -229,6 +229,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket.jpg"))
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    Image.new("LA", (8_000, 8_000)).save(tmp_path / "transparent.png")
     Image.new("F", (40, 40)).save(tmp_path / "float.tif")
     for name, reason in {
         "text.jpg": "not an image",
@@ -238,8 +239,22 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         "folder.jpg": "a link to a folder, which is not followed",
         "pipe.jpg": "not a regular file",
         "socket.jpg": "not a regular file",
-        "bomb.png": "decompression bomb",
+        "bomb.png": "to decode it takes 2,000 MB, a photo may take 1,000 MB here",
+        "transparent.png": "to decode it takes 1,024 MB",
         "float.tif": "pixels of 32 bits",
     }.items():
         with pytest.raises(ImageError, match=reason):
             load(tmp_path / name, 32, 32)
+
+
+def test_what_a_photo_may_take_is_judged_at_the_scale_at_which_it_is_decoded(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (4_000, 3_000), "red")
+    photo.save(tmp_path / "baseline.jpg")
+    photo.save(tmp_path / "progressive.jpg", progressive=True)
+    photo.save(tmp_path / "photo.png")
+    photo.save(tmp_path / "photo.webp", lossless=True, method=0)
+    takes = {"baseline.jpg": 1, "progressive.jpg": 49, "photo.png": 60, "photo.webp": 312}
+    for name, megabytes in takes.items():
+        assert load(tmp_path / name, 32, 32, memory=megabytes * 1e6 + 1e6).shape == (32, 32, 3)
+        with pytest.raises(ImageError, match="fewer --workers leave more for each"):
+            load(tmp_path / name, 32, 32, memory=megabytes * 1e6 - 1e6)

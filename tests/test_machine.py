@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_edge.machine import default_workers, state, this_machine, warnings
+from cifar_edge.machine import default_workers, photo_memory, state, this_machine, warnings
 
 
 def write(root: Path, **files: str) -> None:
@@ -103,3 +103,12 @@ def test_workers_are_as_many_as_processors_and_memory_allow(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(processors), raising=False)
     write(pi, meminfo=f"MemTotal: {megabytes * 1000} kB\n")
     assert default_workers(pi) == workers
+
+
+def test_what_a_photo_may_take_depends_on_memory_and_workers(tmp_path: Path) -> None:
+    write(tmp_path, meminfo="MemTotal:        512000 kB\n")
+    assert photo_memory(1, tmp_path) > 135e6
+    assert photo_memory(2, tmp_path) == photo_memory(1, tmp_path) / 2
+    assert photo_memory(4, tmp_path) == 50e6
+    write(tmp_path, meminfo="MemTotal:        64000000 kB\n")
+    assert photo_memory(1, tmp_path) == 1e9

@@ -115,7 +115,7 @@ def test_least_certain_first(browser: Browser, page: Path) -> None:
     assert browser.texts("#classes button") == ["dog\n3", "deer\n2", "cat\n1", "unknown\n1"]
     assert browser.texts(".verdict b") == ["unknown", "dog", "dog", "dog", "deer", "cat", "deer"]
     assert browser.texts(".verdict span") == ["30 %", "45 %", "50 %", "60 %", "70 %", "95 %", "100 %"]
-    assert browser.run("return [...document.images].every(image => image.complete && image.naturalWidth === 160)")
+    assert browser.run("return [...document.images].every(image => image.complete && image.naturalWidth === 120)")
     assert browser.run("return document.images.length") == 6
     assert browser.texts(".gone") == ["no longer readable"]
     assert browser.run("return document.images[1].alt") == "kitten_fence.jpg, classified as dog"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,7 +102,7 @@ def test_unreadable_photos_stay_and_vanished_ones_are_errors() -> None:
     assert sort(unreadable) == [unreadable]
     (vanished,) = sort(row("a/2.jpg"))
     assert (vanished.label, vanished.confidence, vanished.top) == ("", None, ())
-    assert "vanished" in vanished.error
+    assert vanished.error == "could not be copied: No such file or directory"
     assert found() == {}
 
 
@@ -132,3 +134,21 @@ def test_a_card_whose_files_have_no_owners(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "utime", refuse)
     assert sort(photo) == [photo]
     assert found() == {"cat/1.jpg": "one"}
+
+
+def test_a_photo_that_is_damaged_behind_what_was_read_is_an_error_and_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos = [row("a/1.jpg", content="one"), row("a/2.jpg", content="two")]
+    open_file = Path.open
+
+    def fail(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == Path("a/1.jpg"):
+            raise OSError(errno.EIO, "Input/output error")
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", fail)
+    damaged, whole = sort(*photos)
+    assert damaged.error == "could not be copied: Input/output error"
+    assert whole == photos[1]
+    assert found() == {"cat/2.jpg": "two"}

@@ -6,7 +6,7 @@ is Keras 3 without a backend's own operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -16,8 +16,6 @@ INPUT_SHAPE = (32, 32, 3)
 
 Layer = tuple[int, int]
 """Filters and strides of a convolution."""
-
-NANO: tuple[Layer, Sequence[Layer]] = ((32, 2), ((64, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1)))
 
 
 def ann(classes: int = 10) -> keras.Model:
@@ -65,8 +63,8 @@ def resnet8(classes: int = 10) -> keras.Model:
 
 
 def quick(classes: int = 10) -> keras.Model:
-    """Learns most in ten minutes: the network of `nano` under a name of its own."""
-    return plain("quick", *NANO, classes)
+    """Plain network that learns most in ten minutes on two cores: 660 K parameters, 24 M MACs; as `ann` otherwise."""
+    return plain("quick", (32, 2), ((64, 1), (96, 2), (96, 1), (192, 2), (192, 1)), classes)
 
 
 def nano(classes: int = 10) -> keras.Model:
@@ -75,7 +73,7 @@ def nano(classes: int = 10) -> keras.Model:
     The first convolution halves the image at once, because filters are worth more than pixels, and there is no
     sum, because it takes time and so shallow a network learns without.
     """
-    return plain("nano", *NANO, classes)
+    return plain("nano", (32, 2), ((64, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1)), classes)
 
 
 def small(classes: int = 10) -> keras.Model:

@@ -64,7 +64,7 @@ RECIPES = {
         Recipe("cnn", augment="standard"),
         Recipe("resnet8", "sgd", learning_rate=0.2, weight_decay=2e-3, epochs=100, augment="standard"),
         Recipe(
-            "quick", "sgd", 0.3, weight_decay=2e-3, epochs=30, batch_size=256, augment="standard", label_smoothing=0.1
+            "quick", "sgd", 0.3, weight_decay=2e-3, epochs=24, batch_size=256, augment="standard", label_smoothing=0.1
         ),
         Recipe("nano", "sgd", 0.3, weight_decay=1e-3, epochs=40, batch_size=256, augment="robust", teacher="small"),
         Recipe(
