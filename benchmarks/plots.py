@@ -28,6 +28,7 @@ COLUMNS = 5  # of small multiples
 SHOWN = 2  # images under each corruption
 DARK = 0.45  # luminance, 0-1, below which numbers are white
 AREA = 0.8  # of a marker, in square points for each KB
+SIDES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def draw(record: Record, test: Split, folder: Path) -> list[Path]:
@@ -119,8 +120,11 @@ def _front(axes: Any, models: Sequence[ModelRecord], latency: Sequence[float], a
         place, area = (latency[number], accuracy[number]), max(AREA * model.size / 1000, 12)
         dashes = "-" if number in front else ":"
         axes.scatter(*place, area, color="none", edgecolors=style["color"], linewidths=1.5, linestyle=dashes)
-        above = (0, np.sqrt(area / np.pi) + 2)
-        axes.annotate(str(number + 1), place, above, textcoords="offset points", ha="center", color=style["color"])
+        # On another side of each, so that neighbours' numbers do not lie over each other.
+        beside = np.array(SIDES[number % len(SIDES)]) * (np.sqrt(area / np.pi) + 7)
+        axes.annotate(
+            str(number + 1), place, beside, textcoords="offset points", ha="center", va="center", color=style["color"]
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
@@ -203,7 +207,7 @@ def _confusion(models: Sequence[ModelRecord]) -> Figure:
         axes.set_yticks(range(len(CLASSES)), CLASSES, fontsize=8)
         axes.set_title(model.name, fontsize=10)
     figure.supxlabel("predicted class")
-    figure.supylabel("true class, of whose images the number is percent")
+    figure.supylabel("true class (numbers: percent of its images)")
     return figure
 
 
