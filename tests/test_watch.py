@@ -109,15 +109,16 @@ def test_a_folder_that_is_replaced_is_watched_on(photos: Path, model: EdgeModel)
         names.wait(1)
         shutil.rmtree(photos)
         photos.mkdir()  # likely with the same inode
-        time.sleep(4 * watch.TICK)
-        shutil.copy(KITTEN, photos)
+        shutil.copy(KITTEN, photos / "found.jpg")
         names.wait(2)
-        photos.rename(photos.with_name("pulled"))
-        time.sleep(4 * watch.TICK)
-        photos.mkdir()
-        shutil.copy(KINGFISHER, photos)
+        shutil.copy(KITTEN, photos / "told.jpg")
         names.wait(3)
-    assert list(names) == ["first.png", KITTEN.name, KINGFISHER.name]
+        photos.rename(photos.with_name("pulled"))
+        time.sleep(2 * watch.TICK)  # nothing is there
+        photos.mkdir()
+        shutil.copy(KINGFISHER, photos / "plugged.jpg")
+        names.wait(4)
+    assert list(names) == ["first.png", "found.jpg", "told.jpg", "plugged.jpg"]
 
 
 def test_it_waits_until_a_photo_is_complete(photos: Path, model: EdgeModel) -> None:
