@@ -38,6 +38,7 @@ class Arrivals:
         self._search: Iterator[Path] = iter(())
 
     def __enter__(self) -> Self:
+        self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,9 +53,7 @@ class Arrivals:
 
     def take(self, most: int) -> list[Path]:
         """Return at most so many; fewer if these are all for now."""
-        now = [_identity(folder) for folder in self._folders]
-        if now != self._known or (self._observer and not all(one.is_alive() for one in self._observer.emitters)):
-            self._known = now
+        if self._observer and self._replaced():
             self._begin()
         taken: list[Path] = []
         while self._told and len(taken) < most:
@@ -72,9 +71,16 @@ class Arrivals:
     def _begin(self) -> None:
         """Search the folders that are there now and ask to be told of them, where that can be."""
         self.__exit__()
+        self._known = [*map(_identity, self._folders)]
         self._observer = None if self._poll else _observer(self._there(), self)
         self._every = SEARCH if self._observer else self._poll or POLL
         self._next = time.monotonic()
+
+    def _replaced(self) -> bool:
+        """Tell whether there is another folder in the place of one that is told of."""
+        if self._known != [*map(_identity, self._folders)]:
+            return True
+        return not all(emitter.is_alive() for emitter in self._observer.emitters)  # a new one may have the old inode
 
     def _there(self) -> list[Path]:
         return [folder for folder in self._folders if _identity(folder)]
@@ -89,7 +95,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return about.st_dev, about.st_ino
 
 
-def _observer(folders: Sequence[Path], handler: object) -> Any:
+def _observer(folders: Sequence[Path], handler: Any) -> Any:
     """Return what tells a handler of changes in folders; None where there is no such thing."""
     try:
         from watchdog.observers.inotify import InotifyObserver

@@ -476,7 +476,6 @@ def watch(
     Each photo gets one row, when it is complete; started again, it goes on where it was.
     """
     from cifar_edge.model import EdgeModel
-    from cifar_edge.service import systemd_unit
     from cifar_edge.terminal import print_rows, say, warn
     from cifar_edge.watch import Hook
     from cifar_edge.watch import watch as watch_folders
@@ -486,6 +485,8 @@ def watch(
     chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
     hook = Hook(on_label, run, chosen.labels) if on_label and run else None
     if print_systemd_unit:
+        from cifar_edge.service import systemd_unit
+
         unit = systemd_unit(
             folders or [],
             output,
