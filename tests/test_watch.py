@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,12 +204,15 @@ def test_a_file_that_cannot_get_its_number_is_named(photos: Path, model: EdgeMod
 
 @pytest.mark.parametrize("left", ["{", '{"pa', '{"path": "/a.jp', '{"path": "/a.jp\0\0', "\0\0\0"])
 @pytest.mark.parametrize("whole", [0, 2])
-def test_what_a_crash_leaves_is_cut_off(left: str, whole: int, photos: Path, model: EdgeModel) -> None:
+def test_what_a_crash_leaves_is_cut_off(
+    left: str, whole: int, photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "SETTLED", 0)
     output = photos.parent / "results.jsonl"
     before = b"".join(to_line(made("cat", str(number))) for number in range(whole))
     output.write_bytes(before + left.encode())
-    with watching(photos, model) as names:
-        names.wait(1)
+    with closing(watch.watch(photos, model, output)) as found:
+        next(found)
     assert output.read_bytes().startswith(before)
     assert len(rows(photos.parent)) == whole + 1
 
