@@ -17,7 +17,7 @@ from cifar_edge.machine import storage
 from cifar_edge.results import order
 
 SETTLED = 1.0  # seconds without a change after which a photo is taken for complete
-GIVEN_UP = 60.0  # seconds without a change after which one that cannot be read is taken for damaged
+GIVEN_UP = 60.0  # seconds without a change, from the first failure, after which one that cannot be read is damaged
 POLL = 5.0  # seconds between searches where nobody tells of new photos
 SEARCH = 600.0  # and where somebody does, for what was not told
 
@@ -30,22 +30,15 @@ class Arrivals:
     """
 
     def __init__(self, folders: Sequence[Path], poll: float | None) -> None:
-        self._folders = folders
+        self._folders, self._poll = folders, poll
         self._told: deque[Path] = deque()  # by another thread
-        self._observer = None if poll or any(storage(each).kind == "network" for each in folders) else _observer()
-        self._every = poll or POLL
+        self._observer: Any = None
+        self._known: list[tuple[int, int] | None] = []
+        self._every = self._next = 0.0
         self._search: Iterator[Path] = iter(())
-        self._next = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._observer:
-            try:
-                for folder in self._folders:
-                    self._observer.schedule(self, str(folder), recursive=True)
-                self._observer.start()
-                self._every = SEARCH
-            except OSError:  # no more watches
-                self._observer = None
+        self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,43 +53,77 @@ class Arrivals:
 
     def take(self, most: int) -> list[Path]:
         """Return at most so many; fewer if these are all for now."""
+        if self._observer and self._replaced():
+            self._begin()
         taken: list[Path] = []
         while self._told and len(taken) < most:
             path = self._told.popleft()
-            if path.is_dir():  # what came with it may not be told
+            if os.path.isdir(path):  # noqa: PTH112 - raises nothing; what came with a folder may not be told
                 self._next = time.monotonic()
             elif path.name.lower().endswith(SUFFIXES):
                 taken.append(path)
         taken += islice(self._search, most - len(taken))
         if len(taken) < most and time.monotonic() >= self._next:
-            self._search, self._next = find(self._folders), time.monotonic() + self._every
+            self._search, self._next = find(self._there()), time.monotonic() + self._every
             taken += islice(self._search, most - len(taken))
         return taken
 
+    def _begin(self) -> None:
+        """Search the folders that are there now and ask to be told of them, where that can be."""
+        self.__exit__()
+        self._known = [*map(_identity, self._folders)]
+        self._observer = None if self._poll else _observer(self._there(), self)
+        self._every = SEARCH if self._observer else self._poll or POLL
+        self._next = time.monotonic()
 
-def _observer() -> Any:
+    def _replaced(self) -> bool:
+        """Tell whether there is another folder in the place of one that is told of."""
+        if self._known != [*map(_identity, self._folders)]:
+            return True
+        return not all(emitter.is_alive() for emitter in self._observer.emitters)  # a new one may have the old inode
+
+    def _there(self) -> list[Path]:
+        return [folder for folder in self._folders if _identity(folder)]
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what another folder in the same place has not, as where a stick was mounted; None if there is none."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _observer(folders: Sequence[Path], handler: Any) -> Any:
+    """Return what tells a handler of changes in folders; None where there is no such thing."""
     try:
         from watchdog.observers.inotify import InotifyObserver
-    except ImportError:
+
+        if any(storage(folder).kind == "network" for folder in folders):
+            return None
+        observer = InotifyObserver()
+        for folder in folders:
+            observer.schedule(handler, str(folder), recursive=True)
+        observer.start()
+    except (ImportError, OSError):  # not installed; no more watches
         return None
-    return InotifyObserver()
+    return observer
 
 
 @dataclass
 class Look:
-    """What a file was when it was looked at.
+    """A photo as it was when it was looked at; times are by a clock that does not jump.
 
     Attributes:
         file: size and times of change, in nanoseconds.
-        since: when it was seen so first, by a clock that does not jump.
-        unchanged: seconds it has been so.
-        patience: seconds it has to be so.
+        next: when it is looked at again.
+        failed: when it could not be read for the first time; None if that was not tried yet.
     """
 
     file: tuple[int, ...] = ()
-    since: float = 0.0
-    unchanged: float = 0.0
-    patience: float = 0.0
+    next: float = 0.0
+    failed: float | None = None
 
 
 class Waiting:
@@ -110,19 +137,26 @@ class Waiting:
         for path in paths:
             self._looks.setdefault(path, Look())
 
-    def put_back(self, path: Path, look: Look) -> None:
-        """Wait longer for a photo that could not be read, unless it changes."""
-        look.patience = GIVEN_UP
+    def put_back(self, path: Path, look: Look) -> bool:
+        """Wait longer for a photo that could not be read, unless that has been so for long enough; tell which."""
+        now = time.monotonic()
+        look.failed = look.failed or now
+        if now - look.failed >= GIVEN_UP:
+            return False
         self._looks[path] = look
+        return True
 
     def take(self, most: int) -> dict[Path, Look]:
         """Return at most so many that seem complete, in the order of paths; those that are gone are forgotten.
 
-        A file is as old as its own times say, or as it has been seen unchanged: a Raspberry Pi has no clock of its
-        own, so its time may jump.
+        A file is complete that is the same as at the look before, or as old by its own times: to be wrong about those,
+        as a Raspberry Pi is, which has no clock of its own, costs a failure.
         """
         complete: dict[Path, Look] = {}
+        now = time.monotonic()
         for path, look in list(self._looks.items()):
+            if now < look.next:
+                continue
             try:
                 about = path.stat()
             except OSError:
@@ -130,10 +164,12 @@ class Waiting:
                 continue
             file = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
             if file != look.file:
-                look.file, look.since = file, time.monotonic()
-                look.patience = SETTLED if about.st_size else GIVEN_UP
-            look.unchanged = max(time.monotonic() - look.since, time.time() - max(about.st_mtime, about.st_ctime))
-            if look.unchanged >= look.patience:
+                look.file, look.failed = file, None
+                settled = time.time() - max(about.st_mtime, about.st_ctime) >= SETTLED
+            else:
+                settled = look.failed is None or now - look.failed >= GIVEN_UP
+            look.next = now + SETTLED
+            if settled:
                 complete[path] = self._looks.pop(path)
                 if len(complete) == most:
                     break

@@ -144,6 +144,7 @@ Data = Annotated[
         show_default="the cached copy",
     ),
 ]
+CIFAR10 = Path("cifar10")  # the labels of that name, not a file's
 Labels = Annotated[
     Path | None,
     typer.Option("--labels", metavar="FILE|cifar10", help="A class name a line, for a model that does not say."),
@@ -474,19 +475,26 @@ def watch(
 
     Each photo gets one row, when it is complete; started again, it goes on where it was.
     """
-    from cifar_edge.service import systemd_unit
+    from cifar_edge.model import EdgeModel
+    from cifar_edge.terminal import print_rows, say, warn
+    from cifar_edge.watch import Hook
+    from cifar_edge.watch import watch as watch_folders
 
+    if bool(on_label) != bool(run):
+        raise UsageError("--on-label and --run belong together: give both")
+    chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
+    hook = Hook(on_label, run, chosen.labels) if on_label and run else None
     if print_systemd_unit:
-        from cifar_edge.model import find_model
+        from cifar_edge.service import systemd_unit
 
         unit = systemd_unit(
             folders or [],
             output,
-            model=find_model(model),
-            labels=label_file,
+            chosen,
+            hook,
+            labels="cifar10" if label_file == CIFAR10 else label_file,
             pixel_range=pixel_range,
             on_label=on_label,
-            run=run,
             poll=poll,
             rotate=rotate,
             top_k=top_k,
@@ -495,19 +503,10 @@ def watch(
         )
         typer.echo(unit, nl=False)
         return
-    from cifar_edge.model import EdgeModel
-    from cifar_edge.terminal import print_rows, say, warn
-    from cifar_edge.watch import Hook
-    from cifar_edge.watch import watch as watch_folders
-
     if not folders:
         raise UsageError("which folder? name it, as in `cifar-edge watch ./photos`")
-    if bool(on_label) != bool(run):
-        raise UsageError("--on-label and --run belong together: give both")
-    chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
     _say_remark(chosen)
-    hook = Hook(on_label, run, chosen.labels) if on_label and run else None
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     rows = watch_folders(
@@ -726,7 +725,7 @@ def _labels(file: Path | None) -> tuple[str, ...] | None:
 
     if file is None:
         return None
-    return CLASSES if str(file) == "cifar10" else read_labels(file)
+    return CLASSES if file == CIFAR10 else read_labels(file)
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from cifar_edge.benchmarks.latency import measure
-from cifar_edge.errors import CifarEdgeError, first_line
+from cifar_edge.errors import CifarEdgeError, UsageError, first_line
+from cifar_edge.files import check_writable
 from cifar_edge.machine import Machine, available_memory, cpu_features, state, storage, this_machine, warnings
 from cifar_edge.model import MODELS, EdgeModel
 
 NEEDED_MEMORY = 200e6  # bytes; what a run may take
 NEEDED_DISK = 100e6  # bytes; a million rows, twice for a moment
+WORN = (errno.EROFS, errno.EIO)
 ROUNDS = 5  # of the quick latency
 
 INT8 = {"asimddp": "dot products", "i8mm": "matrix products", "avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI"}
@@ -80,12 +83,13 @@ def _memory(machine: Machine, root: Path) -> Finding:
 def _disk(folder: Path, root: Path) -> Finding:
     place = storage(folder, root)
     found = f"{place.kind} ({place.device}, {place.type}), {place.free / 1e9:,.1f} GB free in {folder.absolute()}"
-    if place.read_only:
-        wrong = "nothing can be written: a worn SD card becomes read-only; save what is on it and replace it"
-    elif place.free < NEEDED_DISK:
-        wrong = "nearly full: make room before a long run"
-    else:
-        wrong = ""
+    wrong = "nearly full: make room before a long run" if place.free < NEEDED_DISK else ""
+    try:
+        check_writable(folder)  # what is mounted as writable may have become read-only since
+    except UsageError as error:
+        wrong = str(error)
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in WORN:
+            wrong += "; a worn SD card becomes read-only: save what is on it and replace it"
     return Finding("disk", found, wrong)
 
 

@@ -11,21 +11,33 @@ from typing import Self
 import numpy as np
 
 from cifar_edge.errors import UsageError
-from cifar_edge.files import sync_folder
+from cifar_edge.files import check_writable, sync_folder
 from cifar_edge.lines import Lines
 from cifar_edge.results import Row, from_line, to_line
 
 SYNC_SECONDS = 5.0  # a row that a pulled plug takes away is made again, so there is no hurry to wear the SD card
 ROTATE = 10_000_000  # bytes of a file of results; about 50,000 rows
+BEGINNING = b'{"path": "'  # of every row
+
+
+def check_name(path: Path) -> None:
+    """Raise `UsageError` unless a log can have this name."""
+    if path.suffix != ".jsonl" or path.is_dir():
+        raise UsageError(f"{path}: the name must end in .jsonl, and not be that of a folder")
 
 
 class Log:
     """Rows in `<name>.jsonl`, the earlier ones in `<name>.1.jsonl`, `<name>.2.jsonl`, ...; `path in log` has a row.
 
     Nothing is ever rewritten: a full file gets its number and keeps it.
+
+    Raises:
+        UsageError: the files cannot be written, or a line of theirs is no row.
     """
 
     def __init__(self, path: Path, rotate: int) -> None:
+        check_name(path)
+        check_writable(path.parent)  # files will get other names there
         self._path, self._rotate = path, rotate
         self._seen = _Digests()
         self._lines = Lines(path, SYNC_SECONDS)
@@ -51,14 +63,19 @@ class Log:
 
     def append(self, row: Row) -> None:
         """Write a row."""
+        if self._lines.end >= self._rotate:
+            self._begin_another()
         self._lines.append(to_line(row))
         self._seen.add(row.path)
-        if self._lines.end >= self._rotate:
-            self._lines.__exit__()
-            self._path.rename(self._path.with_suffix(f".{self._number}.jsonl"))
-            self._number += 1
-            self._lines = Lines(self._path, SYNC_SECONDS).__enter__()
-            sync_folder(self._path.parent)
+
+    def _begin_another(self) -> None:
+        """Give the full file its number; it is closed when that is done, so that a failure leaves one to go on with."""
+        self._lines.sync()
+        self._path.rename(self._path.with_suffix(f".{self._number}.jsonl"))
+        self._number += 1
+        full, self._lines = self._lines, Lines(self._path, SYNC_SECONDS).__enter__()
+        full.__exit__()
+        sync_folder(self._path.parent)
 
     def _full(self) -> dict[int, Path]:
         names = re.compile(rf"{re.escape(self._path.stem)}\.(\d+)\.jsonl")
@@ -69,16 +86,24 @@ class Log:
         """Take note of the rows in a file and return where they end; what a pulled plug has torn is behind that."""
         end = 0
         with path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 try:
                     row = from_line(line)
                 except ValueError:
-                    if end == 0 and not line.startswith((b'{"path"', b"\0")):
-                        raise UsageError(f"{path}: not a file of results; write elsewhere") from None
-                    break
+                    if _is_torn(line):
+                        break
+                    raise UsageError(
+                        f"{path}, line {number}: not a row of this version; mend or delete the line, or write elsewhere"
+                    ) from None
                 self._seen.add(row.path)
                 end += len(line)
         return end
+
+
+def _is_torn(line: bytes) -> bool:
+    """Tell whether a crash can have left this as the last of a file's lines: how a row begins, and then NULs."""
+    begun = line.rstrip(b"\0")
+    return not line.endswith(b"\n") and (begun.startswith(BEGINNING) or BEGINNING.startswith(begun))
 
 
 class _Digests:

@@ -23,8 +23,8 @@ SHARE, PROGRAM, LARGE_PHOTO = 0.4, 70e6, 50e6
 MOST_FOR_A_PHOTO = 1e9
 """Bytes that decoding may take, however much memory there is: no photo needs more."""
 
-NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.davfs")
-"""What the types of file systems begin with that lie on another computer."""
+NETWORK = re.compile(r"nfs|cifs|smb|9p|afs|ceph|glusterfs|davfs|virtiofs|fuse(?!blk)")
+"""How the types of file systems begin that may be written to elsewhere; fuseblk is a disk of this computer."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,12 @@ class Storage:
         device: what is mounted, as in /dev/mmcblk0p2.
         type: of the file system, as in ext4.
         kind: "SD card", "NVMe", "USB or SATA disk", "virtual disk", "network", "memory", or "unknown".
-        read_only: whether nothing can be written.
         free: bytes that this user may still write.
     """
 
     device: str
     type: str
     kind: str
-    read_only: bool
     free: int
 
 
@@ -166,27 +164,26 @@ def cpu_features(root: Path = Path("/")) -> set[str]:
 def storage(folder: Path, root: Path = Path("/")) -> Storage:
     """Tell what a folder lies on.
 
-    Source: proc_pid_mountinfo(5): fields 5 and 6 are mount point and options; behind " - " stand type and device.
+    Source: proc_pid_mountinfo(5): field 5 is the mount point; behind " - " stand type and device.
     """
-    place, device, kind, options = Path(os.path.realpath(folder)), "", "unknown", ""
+    place, device, kind = Path(os.path.realpath(folder)), "", "unknown"
     deepest = -1
     for line in _read(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4]))  # a blank is \040
         if place.is_relative_to(point) and len(point.parts) >= deepest:
-            deepest, options = len(point.parts), left.split()[5]
+            deepest = len(point.parts)
             kind, device = right.split()[:2]
     return Storage(
         device=device,
         type=kind,
         kind=_kind(device, kind),
-        read_only="ro" in options.split(","),
         free=shutil.disk_usage(place).free,
     )
 
 
 def _kind(device: str, file_system: str) -> str:
-    if file_system.startswith(NETWORK):
+    if NETWORK.match(file_system):
         return "network"
     if file_system in ("tmpfs", "ramfs"):
         return "memory"
@@ -204,7 +201,7 @@ def warnings(machine: Machine, before: State, after: State) -> list[str]:
     elif before.throttled_before:
         found.append(
             f"this computer has been slowed down since it was started ({', '.join(before.throttled_before)}), "
-            "though not while this was measured"
+            "though not now: cool it, or give it a better supply"
         )
     elif after.temperature is not None and after.temperature >= HOT:
         found.append(f"{after.temperature:.0f} °C: hot enough for a Raspberry Pi to slow down; cool it")

@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from cifar_edge.errors import UsageError
+from cifar_edge.folder import Options, classifier, default_fit
+from cifar_edge.log import check_name
 from cifar_edge.machine import total_memory
+from cifar_edge.model import EdgeModel
+from cifar_edge.watch import Hook
 
 STATE = Path("/var/lib/cifar-edge")  # what the unit's StateDirectory= makes
 PHOTOS = Path("/srv/photos")
+HOMES = ("/home", "/root", "/run/user")  # what ProtectHome= hides
 DATA, DATA_SHARE = 300_000_000, 0.6  # least bytes, and share of this computer's memory, that it may ask for
 
 
-def systemd_unit(folders: Sequence[Path], output: Path, **options: object) -> str:
+def systemd_unit(
+    folders: Sequence[Path],
+    output: Path,
+    model: EdgeModel,
+    hook: Hook | None = None,
+    *,
+    top_k: int = 1,
+    min_confidence: float = 0.0,
+    **options: object,
+) -> str:
     """Return a hardened systemd unit that watches.
 
     Args:
         folders: to watch; `PHOTOS` if there are none.
         output: its name counts: the unit can write to `STATE` only.
-        options: of `cifar-edge watch`, with `_` for `-`; what is None is left out, a list is repeated.
+        model: to classify with.
+        hook: program to run.
+        top_k: as of `watch`.
+        min_confidence: as of `watch`.
+        options: further ones of `cifar-edge watch`, with `_` for `-`; what is None is left out, a list is repeated.
+
+    Raises:
+        UsageError: the unit could not start: an argument is out of range, or in a home folder.
     """
+    check_name(output)
+    classifier(model, Options(default_fit(model), top_k=top_k, min_confidence=min_confidence), workers=1)
+    program = hook.command if hook else []
+    files = [Path(each) for each in (sys.base_prefix, sys.prefix, *program) if Path(each).is_absolute()]
+    for path in (*files, model.path, *(value for value in options.values() if isinstance(value, Path))):
+        if _at_home(path):
+            raise UsageError(f"{path}: a service does not see home folders; put it elsewhere, as into /opt/cifar-edge")
     folders = [folder.absolute() for folder in folders] or [PHOTOS]
     command = [Path(sys.prefix) / "bin" / "cifar-edge", "watch", "--quiet", *folders, "--output", STATE / output.name]
-    for name, value in options.items():
+    shown = {"model": model.path, "top_k": top_k, "min_confidence": min_confidence, "run": shlex.join(program) or None}
+    for name, value in (shown | options).items():
         for each in value if isinstance(value, list) else [value]:
             if each is not None:
                 command += [f"--{name.replace('_', '-')}", each.absolute() if isinstance(each, Path) else each]
-    at_home = any(folder.is_relative_to("/home") for folder in folders)
     template = Template(Path(__file__).with_name("cifar-edge-watch.service").read_text())
     return template.substitute(
-        command=" ".join(map(_quoted, command)),
-        home="read-only" if at_home else "yes",
+        command=" ".join(map(_quoted, command)).replace("$", "$$"),
+        home="read-only" if any(map(_at_home, folders)) else "yes",
+        mounts=" ".join(map(_quoted, folders)),
         data=max(DATA, int(DATA_SHARE * (total_memory() or 0))),
     )
 
 
+def _at_home(path: Path) -> bool:
+    return any(Path(os.path.realpath(path)).is_relative_to(home) for home in HOMES)
+
+
 def _quoted(argument: object) -> str:
-    """Return an argument as systemd.service(5) has it in a command line."""
+    """Return an argument as systemd.syntax(7) has it in a list of words."""
     text = str(argument)
-    escaped = text.replace("\\", "\\\\").replace('"', r"\"").replace("%", "%%").replace("$", "$$")
+    escaped = text.replace("\\", "\\\\").replace('"', r"\"").replace("%", "%%")
     return text if re.fullmatch(r"[\w./=:,+-]+", text) else f'"{escaped}"'

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifar_edge.arrivals import GIVEN_UP, Arrivals, Waiting
+from cifar_edge.arrivals import Arrivals, Waiting
 from cifar_edge.errors import UsageError, first_line
 from cifar_edge.folder import Options, classifier, classify_files, default_fit, workers_for
 from cifar_edge.log import ROTATE, Log
@@ -64,7 +64,8 @@ def watch(
         A row when it is written, and will be on the disk within seconds. Paths are absolute.
 
     Raises:
-        UsageError: a folder does not exist, the output is no such file, or an argument is out of range.
+        UsageError: a folder does not exist, the output is no such file or cannot be written, or an argument is out
+            of range.
         ModelError: the model cannot be used.
         OSError: a row cannot be written.
     """
@@ -74,13 +75,10 @@ def watch(
         if not place.is_dir():
             raise UsageError(f"{place}: no such folder to watch")
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    output = Path(os.path.realpath(output))
-    if output.suffix != ".jsonl" or output.is_dir() or not output.parent.is_dir():
-        raise UsageError(f"{output}: the name must end in .jsonl and stand in a folder that exists")
     chosen = Options(options.pop("fit", None) or default_fit(model), **options)
     workers = workers_for(workers, places)
     rows_of = partial(classify_files, rows_of=classifier(model, chosen, workers), workers=workers)
-    return _watch(Arrivals(places, poll), rows_of, Log(output, rotate), stop)
+    return _watch(Arrivals(places, poll), rows_of, Log(Path(os.path.realpath(output)), rotate), stop)
 
 
 def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -> Generator[Row, None, None]:
@@ -93,9 +91,7 @@ def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -
             with contextlib.closing(rows_of(complete)) as rows:
                 for row in rows:
                     path = Path(row.path)
-                    if row.error and complete[path].unchanged < GIVEN_UP:
-                        waiting.put_back(path, complete[path])
-                    else:
+                    if not (row.error and waiting.put_back(path, complete[path])):
                         log.append(row)
                         yield row
                     if stop.is_set():
@@ -115,6 +111,9 @@ class Hook:
         command: program and first arguments, quoted as in a shell.
         known: the labels there are.
 
+    Attributes:
+        command: program, by its whole path, and first arguments.
+
     Raises:
         UsageError: there is no such class or program.
     """
@@ -124,20 +123,22 @@ class Hook:
             if label not in (*known, UNKNOWN):
                 raise UsageError(f"label {label!r}: the model knows {', '.join(known)}")
         try:
-            self._command = shlex.split(command)
+            words = shlex.split(command)
         except ValueError as error:
             raise UsageError(f"{command}: {error}") from error
-        if not self._command or not shutil.which(self._command[0]):
+        program = shutil.which(words[0]) if words else None
+        if not program:
             raise UsageError(f"{command}: no such program; give its whole path")
+        self.command = [str(Path(program).absolute()), *words[1:]]
         self._labels = frozenset(labels)
 
     def __call__(self, row: Row) -> str:
         """Run the program if the row is one for it; return what went wrong."""
         if row.label not in self._labels or row.error:
             return ""
-        command = [*self._command, row.path, row.label, str(row.confidence)]
+        command = [*self.command, row.path, row.label, str(row.confidence)]
         try:
             result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, timeout=HOOK_SECONDS)  # noqa: S603 - the user's own
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            return f"{self._command[0]} for {row.path}: {first_line(error)}"
-        return f"{self._command[0]} for {row.path}: ended with {result.returncode}" if result.returncode else ""
+            return f"{self.command[0]} for {row.path}: {first_line(error)}"
+        return f"{self.command[0]} for {row.path}: ended with {result.returncode}" if result.returncode else ""

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cifar_edge.doctor import Finding, examine
+from cifar_edge.machine import storage
 
 from .conftest import Outcome
 from .test_machine import pi, write
@@ -32,8 +36,12 @@ def test_a_raspberry_pi_that_is_well(pi: Path, run: Path) -> None:
     assert "by XNNPACK" in findings["model"].found
 
 
-def test_it_says_what_is_wrong_and_what_to_do(pi: Path, tmp_path: Path) -> None:
-    mounts = f"24 1 179:2 / {pi} ro,noatime shared:1 - ext4 /dev/mmcblk0p2 ro\n"
+def test_it_says_what_is_wrong_and_what_to_do(pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    mounts = f"24 1 179:2 / {pi} rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw,errors=remount-ro\n"
     write(
         pi,
         cpuinfo="Features\t: fp asimd asimddp\n",
@@ -50,9 +58,26 @@ def test_it_says_what_is_wrong_and_what_to_do(pi: Path, tmp_path: Path) -> None:
     assert "no such model file" in findings["model"].wrong
 
 
-def test_a_share_of_the_network_is_known(pi: Path, run: Path) -> None:
-    write(pi, mountinfo=f"24 1 0:44 / {pi} rw shared:1 - cifs //nas/photos rw\n")
-    assert found(pi, run / "cnn-int8.tflite")["disk"].found.startswith("network (//nas/photos, cifs)")
+def test_past_throttling_is_told_with_what_to_do(pi: Path, run: Path) -> None:
+    write(pi, throttled="50000\n")
+    temperature = found(pi, run / "cnn-int8.tflite")["temperature"]
+    assert "it is throttled" in temperature.found
+    assert "though not now: cool it, or give it a better supply" in temperature.wrong
+
+
+@pytest.mark.parametrize(
+    ("file_system", "device", "kind"),
+    [
+        ("cifs", "//nas/photos", "network"),
+        ("fuse.s3fs", "s3fs", "network"),
+        ("fuse.gvfsd-fuse", "gvfsd-fuse", "network"),
+        ("virtiofs", "photos", "network"),
+        ("fuseblk", "/dev/sda1", "USB or SATA disk"),
+    ],
+)
+def test_a_share_of_the_network_is_known(file_system: str, device: str, kind: str, pi: Path) -> None:
+    write(pi, mountinfo=f"24 1 0:44 / {pi} rw shared:1 - {file_system} {device} rw\n")
+    assert storage(pi, pi).kind == kind
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])

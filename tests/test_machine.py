@@ -71,7 +71,7 @@ def test_a_pi_that_was_slowed_down_only_before_is_told_apart(pi: Path) -> None:
     write(pi, throttled="50000\n")
     now = state(pi)
     (warning,) = warnings(this_machine(pi), now, now)
-    assert "though not while this was measured" in warning
+    assert "though not now: cool it" in warning
     (warning,) = warnings(this_machine(pi), state(Path("nowhere")), now)
     assert "is being slowed down" in warning  # it began and ended in between
 

@@ -10,15 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from cifar_edge import EdgeModel, arrivals, watch
-from cifar_edge.errors import UsageError
-from cifar_edge.results import Row
+from cifar_edge import EdgeModel, arrivals, images, watch
+from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.results import Row, to_line
 
 from .conftest import PHOTOS, Outcome
 
@@ -76,6 +77,14 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return [json.loads(line) for file in sorted(files) for line in file.read_text().splitlines()]
 
 
+@pytest.fixture
+def only_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is not told of a new photo will not find it."""
+    monkeypatch.setattr(arrivals, "POLL", 10 * PATIENCE)
+    monkeypatch.setattr(arrivals, "SEARCH", 10 * PATIENCE)
+
+
+@pytest.mark.usefixtures("only_told")
 @pytest.mark.parametrize("options", [{}, {"poll": 0.2}], ids=["told", "searched"])
 def test_what_is_there_and_what_arrives_is_classified_once(
     options: dict[str, float], photos: Path, model: EdgeModel
@@ -94,6 +103,24 @@ def test_what_is_there_and_what_arrives_is_classified_once(
     assert all(row["label"] for row in written)
 
 
+@pytest.mark.usefixtures("only_told")
+def test_a_folder_that_is_replaced_is_watched_on(photos: Path, model: EdgeModel) -> None:
+    with watching(photos, model) as names:
+        names.wait(1)
+        shutil.rmtree(photos)
+        photos.mkdir()  # likely with the same inode
+        shutil.copy(KITTEN, photos / "found.jpg")
+        names.wait(2)
+        shutil.copy(KITTEN, photos / "told.jpg")
+        names.wait(3)
+        photos.rename(photos.with_name("pulled"))
+        time.sleep(2 * watch.TICK)  # nothing is there
+        photos.mkdir()
+        shutil.copy(KINGFISHER, photos / "plugged.jpg")
+        names.wait(4)
+    assert list(names) == ["first.png", "found.jpg", "told.jpg", "plugged.jpg"]
+
+
 def test_it_waits_until_a_photo_is_complete(photos: Path, model: EdgeModel) -> None:
     content = KINGFISHER.read_bytes()
     with watching(photos, model) as names:
@@ -110,7 +137,6 @@ def test_a_damaged_photo_gets_its_row_in_the_end(
     photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrivals, "GIVEN_UP", 1.5)
-    monkeypatch.setattr(watch, "GIVEN_UP", 1.5)
     (photos / "torn.jpg").write_bytes(KINGFISHER.read_bytes()[:20_000])
     (photos / "empty.jpg").touch()
     (photos / "gone.jpg").touch()
@@ -118,6 +144,34 @@ def test_a_damaged_photo_gets_its_row_in_the_end(
         (photos / "gone.jpg").unlink()
         names.wait(3)
     assert {Path(row["path"]).name for row in rows(photos.parent) if row["error"]} == {"torn.jpg", "empty.jpg"}
+
+
+def test_neither_a_wrong_clock_nor_a_passing_failure_costs_a_photo(
+    photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = KINGFISHER.read_bytes()
+    (photos / "slow.jpg").write_bytes(content[: len(content) // 2])
+    shutil.copy(KITTEN, photos / "old.jpg")
+    for photo in photos.iterdir():
+        os.utime(photo, (0, 0))
+    now, reading, failures = time.time, images.load, ["old.jpg"]
+    monkeypatch.setattr(time, "time", lambda: now() + 120)  # as where a share's times come from another computer
+    monkeypatch.setattr(arrivals, "GIVEN_UP", 4.0)
+
+    def load(path: Path, **options: Any) -> Any:
+        if path.name in failures:
+            failures.remove(path.name)
+            raise ImageError("Input/output error")
+        return reading(path, **options)
+
+    monkeypatch.setattr(images, "load", load)
+    with watching(photos, model) as names:
+        names.wait(1)
+        time.sleep(2 * arrivals.SETTLED)
+        (photos / "slow.jpg").write_bytes(content)
+        names.wait(3)
+    assert not failures
+    assert [row["error"] for row in rows(photos.parent)] == ["", "", ""]
 
 
 def test_it_goes_on_over_many_files_of_results(photos: Path, model: EdgeModel) -> None:
@@ -134,6 +188,52 @@ def test_it_goes_on_over_many_files_of_results(photos: Path, model: EdgeModel) -
     assert list(names) == ["later.jpg"]
     assert len({row["path"] for row in rows(photos.parent)}) == len(rows(photos.parent)) == 12
     assert (photos.parent / "results.4.jsonl").exists()
+
+
+def test_a_file_that_cannot_get_its_number_is_named(photos: Path, model: EdgeModel) -> None:
+    output = photos.parent / "results.jsonl"
+    found = watch.watch(photos, model, output, rotate=1)
+    next(found)
+    (photos.parent / "results.1.jsonl").mkdir()
+    shutil.copy(KITTEN, photos)
+    with pytest.raises(OSError, match="results") as failure:
+        next(found)
+    assert failure.value.filename == str(output)
+    assert [Path(row["path"]).name for row in map(json.loads, output.read_text().splitlines())] == ["first.png"]
+
+
+@pytest.mark.parametrize("left", ["{", '{"pa', '{"path": "/a.jp', '{"path": "/a.jp\0\0', "\0\0\0"])
+@pytest.mark.parametrize("whole", [0, 2])
+def test_what_a_crash_leaves_is_cut_off(
+    left: str, whole: int, photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "SETTLED", 0)
+    output = photos.parent / "results.jsonl"
+    before = b"".join(to_line(made("cat", str(number))) for number in range(whole))
+    output.write_bytes(before + left.encode())
+    with closing(watch.watch(photos, model, output)) as found:
+        next(found)
+    assert output.read_bytes().startswith(before)
+    assert len(rows(photos.parent)) == whole + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"path": "mine", "label": "cat"}\n{"path": "yours", "label": "dog"}\n', 1),
+        ("{}\n\n{}\n", 2),
+        ("{}\n{}\n" + '{"path": "half a row\n' + "{}\n", 3),
+        ("{}\nmy notes", 2),
+    ],
+    ids=["foreign", "blank", "torn in the middle", "added"],
+)
+def test_what_no_crash_leaves_is_left_alone(text: str, line: int, photos: Path, model: EdgeModel) -> None:
+    output = photos.parent / "results.jsonl"
+    content = text.encode().replace(b"{}\n", to_line(made("cat")))
+    output.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"results.jsonl, line {line}: not a row"):
+        next(watch.watch(photos, model, output))
+    assert output.read_bytes() == content
 
 
 def command(photos: Path, run: Path, *options: object) -> list[str]:
@@ -190,7 +290,8 @@ def test_a_program_is_run_for_a_label_without_a_shell(tmp_path: Path, model: Edg
         ([], "which folder?"),
         (["nowhere"], "no such folder to watch"),
         (["photos", "--output", "results.csv"], "must end in .jsonl"),
-        (["photos", "--output", "other.jsonl"], "not a file of results"),
+        (["photos", "--output", "other.jsonl"], "other.jsonl, line 1: not a row"),
+        (["photos", "--output", "nowhere/results.jsonl"], "nothing can be written there"),
         (["photos", "--on-label", "cat"], "give both"),
         (["photos", "--on-label", "tiger", "--run", "true"], "the model knows airplane"),
         (["photos", "--on-label", "cat", "--run", "no-such-program"], "no such program"),

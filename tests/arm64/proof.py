@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,12 +43,16 @@ ELSEWHERE = {
 }
 PROCESSORS = {"cortex-a72": "Raspberry Pi 4; 3 and Zero 2 W alike", "cortex-a76": "Raspberry Pi 5, int8 dot products"}
 
+COMPARED = {"nano": 1000, "small": 200}
+"""Models, and how many of the 1,000 images: emulated, `small` takes five times as long."""
+
 SAMPLE = """
+import sys
 import numpy
 from cifar_edge import EdgeModel
 from cifar_edge.data import load_split
-model = EdgeModel("nano")
-numpy.save("sample.npy", model.predict(load_split("test", "sample").images))
+name, count = sys.argv[1:]
+numpy.save("sample.npy", EdgeModel(name).predict(load_split("test", "sample").images[:int(count)]))
 """
 
 
@@ -100,9 +105,13 @@ def ending(command: str) -> str:
     if command.startswith("cifar-edge bench"):
         return f"{command} --rounds 1"
     if output := re.search(r"^cifar-edge watch .*--output (\S+)", command):
-        done = f"[ $(cat {output[1]} | wc -l) = {len(photos())} ]"
-        return f"{command} & until {done}; do sleep 1; done; kill $!; wait $!"
+        return f"{command} 2>&1 & {until(output[1], len(photos()))}; seen=$?; kill $!; wait $! && exit $seen"
     return command
+
+
+def until(output: str, rows: int) -> str:
+    """Return what waits for rows in a file, but not for ever."""
+    return f"timeout 120 bash -c 'until [ $(cat {output} | wc -l) = {rows} ]; do sleep 1; done'"
 
 
 def test_the_guide_works(pi: Pi) -> None:
@@ -116,6 +125,10 @@ def test_the_guide_works(pi: Pi) -> None:
                 assert f"Python {DEBIANS[pi.suite]}" in said
                 assert "aarch64" in said
                 assert "nano-int8 (int8, LiteRT)" in said
+            if "--on-label" in command:
+                cats = [line.split() for line in said.splitlines() if line.startswith("found: ")]
+                assert len(cats) >= 1
+                assert all(path.startswith("/root/photos/") and label == "cat" for _, path, label, _ in cats)
     rows = [json.loads(line) for line in (pi.home / "results.jsonl").read_text().splitlines()]
     assert sorted(row["path"] for row in rows) == sorted(f"/root/photos/{path}" for path in photos())
     assert all(row["label"] and not row["error"] for row in rows)
@@ -140,19 +153,34 @@ def test_a_killed_run_is_resumed(pi: Pi) -> None:
     assert len(kept[0]) == len(photos())
 
 
+def test_folders_are_searched_without_watchdog(pi: Pi) -> None:
+    (package,) = (pi.root / "opt/cifar-edge").glob("lib/*/site-packages/watchdog")
+    package.rename(package.with_name("moved"))
+    try:
+        pi.run(
+            "mkdir arriving; cp photos/cat/*.jpg arriving; "
+            "cifar-edge watch arriving --model nano --output searched.jsonl & "
+            f"{until('searched.jsonl', 3)} && cp photos/dog/*.jpg arriving && {until('searched.jsonl', 5)}; "
+            "seen=$?; kill $!; wait $! && exit $seen"
+        )
+    finally:
+        package.with_name("moved").rename(package)
+
+
+@pytest.mark.parametrize("name", COMPARED)
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_predictions_are_those_of_x86(processor: str, pi: Pi) -> None:
+def test_predictions_are_those_of_x86(processor: str, name: str, pi: Pi) -> None:
     (pi.home / "sample.py").write_text(SAMPLE)
-    pi.run("/opt/cifar-edge/bin/python sample.py", processor=processor)
+    pi.run(f"/opt/cifar-edge/bin/python sample.py {name} {COMPARED[name]}", processor=processor)
     there = np.load(pi.home / "sample.npy")
-    here = EdgeModel("nano").predict(load_split("test", "sample").images)
+    here = EdgeModel(name).predict(load_split("test", "sample").images[: COMPARED[name]])
     different = there.argmax(axis=1) != here.argmax(axis=1)
     largest = abs(there - here).max()
     print(
-        f"{pi.suite}, {processor} ({PROCESSORS[processor]}): {different.sum()} of {len(here)} classes differ; "
+        f"{pi.suite}, {processor} ({PROCESSORS[processor]}), {name}: {different.sum()} of {len(here)} classes differ; "
         f"scores of {(there != here).any(axis=1).sum()} images differ, by {largest:.4f} at most"
     )
-    assert len(here) == 1000
+    assert len(there) == COMPARED[name]
     assert largest < 0.02  # 5 steps of int8
     second, first = np.sort(here[different], axis=1)[:, -2:].T
     assert (first - second <= 2 * largest).all()  # both are as good
@@ -163,7 +191,12 @@ def test_size_and_start(pi: Pi) -> None:
     files = [path for path in (pi.root / "opt/cifar-edge").rglob("*") if path.is_file() and not path.is_symlink()]
     installed = [path for path in files if not path.is_relative_to(pi.root / "opt/cifar-edge/bin")]
     packages = [path for path in installed if "/pip" not in str(path) and "/setuptools" not in str(path)]
-    size = sum(path.stat().st_size for path in packages)
+    places: Counter[str] = Counter()
+    for path in packages:
+        inside = path.relative_to(pi.root / "opt/cifar-edge").parts
+        places[inside[min(3, len(inside) - 1)]] += path.stat().st_size
+    size = places.total()
+    print(", ".join(f"{name} {taken / 1e6:.0f} MB" for name, taken in places.most_common(16)))
     print(f"{pi.suite}: {len(packages):,} files, {size / 1e6:.0f} MB, without pip")
     for what in ("cifar-edge --help", "/opt/cifar-edge/bin/python -c 'import cifar_edge.folder'"):
         began = time.monotonic()
