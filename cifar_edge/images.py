@@ -40,7 +40,7 @@ REDUCED = 8
 
 # Bytes that decoding takes for a pixel, as measured. JPEGs of one scan are decoded row by row at a reduced scale; of
 # progressive ones all coefficients are held until the last scan.
-WEBP_PIXEL, TRANSPARENT_PIXEL, OPAQUE_PIXEL, PROGRESSIVE_PIXEL = 26, 16, 5, 4
+WEBP_PIXEL, TRANSPARENT_PIXEL, OPAQUE_PIXEL, PROGRESSIVE_PIXEL = 26, 16, 4, 4
 
 # Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
 # JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `_check_memory` judges instead.
