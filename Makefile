@@ -80,10 +80,13 @@ test: .venv/installed-dev
 test-cluster: .venv/installed-dev
 	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py
 
-# Two nodes of one processor each on this machine, to try `--cluster`, until `.venv/bin/ray stop`.
+# Two nodes of one processor each, to try `--cluster`; only this machine can reach them, as who can need not log in.
+NODE := RAY_AUTH_MODE=disabled $(BIN)/ray start --node-ip-address=127.0.0.1 --num-cpus=1 --object-store-memory=150000000
 cluster: .venv/installed-cluster
-	RAY_AUTH_MODE=disabled $(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
-	RAY_AUTH_MODE=disabled $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
+	$(NODE) --head --include-dashboard=false
+	$(NODE) --address=127.0.0.1:6379
+	@echo 'To try it: cifar-edge classify tests/photos --output build/results --cluster'
+	@echo 'To stop it: $(BIN)/ray stop'
 
 # The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
 test-pi: .venv/installed-dev

@@ -78,7 +78,7 @@ def watch(
     if output.suffix != ".jsonl" or output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{output}: the name must end in .jsonl and stand in a folder that exists")
     chosen = Options(options.pop("fit", None) or default_fit(model), **options)
-    workers = workers_for(workers, places)
+    workers = workers_for(workers)
     rows_of = partial(classify_files, rows_of=classifier(model, chosen, workers), workers=workers)
     return _watch(Arrivals(places, poll), rows_of, Log(output, rotate), stop)
 
