@@ -147,8 +147,8 @@ def classify_on_cluster(
                 return tally.summary
     missing = [file for file, _ in _without_row(places, tally.paths)]
     raise ResultsError(
-        f"{folder}: {len(missing):,} photos have no row yet, as {', '.join(missing[:3])}: they came meanwhile, or whoever "
-        f"reads them is killed or hangs; {data_set.lack(missing)} names all, --resume tries again"
+        f"{folder}: {len(missing):,} photos have no row yet, as {', '.join(missing[:3])}: they came meanwhile, or "
+        f"whoever reads them is killed or hangs; {data_set.lack(missing)} names all, --resume tries again"
     )
 
 
