@@ -206,7 +206,7 @@ def _connected(address: str | None) -> Iterator[None]:
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     try:
         ray.init(address or "auto", **quiet)
-    except ConnectionError as error:
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         if address or "Could not find any running Ray instance" not in str(error):
             raise UsageError(
                 f"{first_line(error)}: this machine has to be a node of it (ray start --address=HOST:PORT); a cluster "
