@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import pickletools
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import pytest
 from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder, cluster, folder
-from cifar_edge.errors import ResultsError, UsageError
+from cifar_edge.errors import UsageError
 from cifar_edge.results import from_record
 
 from .bucket import s3, without_place
@@ -103,6 +104,11 @@ def node() -> Iterator[None]:
     nodes.close()
 
 
+def classify(model: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cifar_edge", "classify", *map(str, arguments), "--model", str(model), "--cluster"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def start(nodes: Nodes, model: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cifar_edge", "classify", "s3://photos", "--model", str(model), *options]
     command += ["--output", "s3://photos/results", "--cluster", nodes.address]
@@ -167,8 +173,10 @@ def test_what_one_machine_began_in_a_folder_a_cluster_ends(
     next(classify_folder(["cat", "dog"], model, output=output))
     monkeypatch.chdir(PHOTOS.parent)
     for _ in range(2):  # the second time nothing is left
-        summary = cluster.classify_on_cluster(["photos/cat", "photos/dog"], model, output=output, resume=True)
-        assert summary.photos == len(list((PHOTOS / "cat").iterdir())) + len(list((PHOTOS / "dog").iterdir()))
+        done = classify(model, "photos/cat", "photos/dog", "--output", output, "--resume")
+        assert done.returncode == 0, done.stderr
+    files = [*(PHOTOS / "cat").iterdir(), *(PHOTOS / "dog").iterdir()]
+    assert json.loads((tmp_path / "results" / "_SUCCESS").read_text())["photos"] == len(files)
 
 
 def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: None, run: Path, tmp_path: Path) -> None:
@@ -197,9 +205,9 @@ def test_a_node_with_another_version_gets_no_work(
 def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
     node: None, run: Path, tmp_path: Path
 ) -> None:
-    places = [f"file://{PHOTOS}/cat", "s3://away"]
-    with pytest.raises(ResultsError, match=r"on .*: s3://away: cannot be reached .* is kept for --resume"):
-        cluster.classify_on_cluster(places, run / "cnn-int8.tflite", output=tmp_path / "results")
+    done = classify(run / "cnn-int8.tflite", f"file://{PHOTOS}/cat", "s3://away", "--output", tmp_path / "results")
+    assert done.returncode == 1
+    assert re.search(r"s3://away: cannot be reached .* what is done is kept for --resume", done.stderr), done.stderr
 
 
 def test_what_travels_is_of_no_machine(run: Path) -> None:
