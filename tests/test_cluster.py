@@ -92,20 +92,21 @@ def nodes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[None]:
-    """A cluster of this machine alone, which `--cluster` without an address finds; no storage answers its nodes."""
+def node() -> Iterator[Nodes]:
+    """A cluster of this machine alone; no storage answers it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_MAX_ATTEMPTS", "1")
         nodes = Nodes()
-    yield
-    nodes.close()
+        yield nodes
+        nodes.close()
 
 
-def classify(model: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cifar_edge", "classify", *map(str, arguments), "--model", str(model), "--cluster"]
+def classify(node: Nodes, model: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cifar_edge", "classify", *map(str, arguments), "--model", str(model)]
+    command += ["--cluster", node.address]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -165,7 +166,7 @@ def test_without_a_cluster_there_is_one_for_the_run(run: Path, tmp_path: Path) -
 
 
 def test_what_one_machine_began_in_a_folder_a_cluster_ends(
-    node: None, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cifar_edge.dataset.PART", 10)
     monkeypatch.chdir(PHOTOS)
@@ -173,39 +174,41 @@ def test_what_one_machine_began_in_a_folder_a_cluster_ends(
     next(classify_folder(["cat", "dog"], model, output=output))
     monkeypatch.chdir(PHOTOS.parent)
     for _ in range(2):  # the second time nothing is left
-        done = classify(model, "photos/cat", "photos/dog", "--output", output, "--resume")
+        done = classify(node, model, "photos/cat", "photos/dog", "--output", output, "--resume")
         assert done.returncode == 0, done.stderr
     files = [*(PHOTOS / "cat").iterdir(), *(PHOTOS / "dog").iterdir()]
     assert json.loads((tmp_path / "results" / "_SUCCESS").read_text())["photos"] == len(files)
 
 
-def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: None, run: Path, tmp_path: Path) -> None:
+def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: Nodes, run: Path, tmp_path: Path) -> None:
     """A folder that is open in this process has a path that no other one has."""
     model = run / "cnn-int8.tflite"
     here = os.open(PHOTOS, os.O_RDONLY)
     os.dup2(here, 900)
     private = Path("/proc/self/fd/900")
     with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/.* is not there; paths have to be the same"):
-        cluster.classify_on_cluster(private / "cat", model, output=tmp_path / "results")
+        cluster.classify_on_cluster(private / "cat", model, node.address, output=tmp_path / "results")
     os.dup2(os.open(tmp_path, os.O_RDONLY), 900)
     with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/results/_request.json is not there"):
-        cluster.classify_on_cluster(PHOTOS / "cat", model, output=private / "results")
+        cluster.classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "results")
     os.close(here)
     os.close(900)
 
 
 def test_a_node_with_another_version_gets_no_work(
-    node: None, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "__version__", "0.0.1")
     with pytest.raises(UsageError, match=r"node .*: has cifar-edge .*, here it is 0.0.1; install the same"):
-        cluster.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", output=tmp_path / "results")
+        cluster.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
 
 
 def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
-    node: None, run: Path, tmp_path: Path
+    node: Nodes, run: Path, tmp_path: Path
 ) -> None:
-    done = classify(run / "cnn-int8.tflite", f"file://{PHOTOS}/cat", "s3://away", "--output", tmp_path / "results")
+    done = classify(
+        node, run / "cnn-int8.tflite", f"file://{PHOTOS}/cat", "s3://away", "--output", tmp_path / "results"
+    )
     assert done.returncode == 1
     assert re.search(r"s3://away: cannot be reached .* what is done is kept for --resume", done.stderr), done.stderr
 
