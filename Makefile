@@ -80,10 +80,15 @@ test: .venv/installed-dev
 test-cluster: .venv/installed-dev
 	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py
 
-# Two nodes of one processor each on this machine, to try `--cluster`, until `.venv/bin/ray stop`.
+# Two nodes of one processor each on this machine, to try `--cluster`. Ray listens on all interfaces, even if told an
+# address of this machine alone; so whoever connects needs the token in this user's ~/.ray, which `cifar-edge` finds.
+NODE := RAY_AUTH_MODE=token $(BIN)/ray start --num-cpus=1 --object-store-memory=150000000
 cluster: .venv/installed-cluster
-	RAY_AUTH_MODE=disabled $(BIN)/ray start --head --num-cpus=1 --object-store-memory=150000000 --include-dashboard=false
-	RAY_AUTH_MODE=disabled $(BIN)/ray start --address=127.0.0.1:6379 --num-cpus=1 --object-store-memory=150000000
+	test -s ~/.ray/auth_token || $(BIN)/ray get-auth-token --generate > /dev/null
+	$(NODE) --head --include-dashboard=false
+	$(NODE) --address=127.0.0.1:6379
+	@echo 'To try it: cifar-edge classify tests/photos --output build/results --cluster'
+	@echo 'To stop it: $(BIN)/ray stop'
 
 # The wheel on an emulated arm64 Debian 12 and 13, as on a Raspberry Pi; needs qemu-user-static, and no root.
 test-pi: .venv/installed-dev

@@ -122,9 +122,11 @@ def _largest_worker() -> Iterator[list[float]]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    yield peaks
-    ended.set()
-    watcher.join()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        watcher.join()
 
 
 @contextmanager
@@ -134,11 +136,13 @@ def nodes(count: int) -> Iterator[str]:
 
     options = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=options)
-    for _ in range(count - 1):
-        cluster.add_node(**options)
-    cluster.wait_for_nodes()
-    yield cluster.address
-    cluster.shutdown()
+    try:
+        for _ in range(count - 1):
+            cluster.add_node(**options)
+        cluster.wait_for_nodes()
+        yield cluster.address
+    finally:
+        cluster.shutdown()
 
 
 def compare(folder: Path, model: Path, place: Path, some: Path) -> None:

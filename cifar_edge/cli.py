@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -42,14 +43,13 @@ class _Commands(typer.core.TyperGroup):
 
 
 class _ClusterHere(typer.core.TyperCommand):
-    """Lets `--cluster` stand alone, which Typer has no words for."""
+    """Lets `--cluster` stand alone, also before a path, which Typer has no words for."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take a `--cluster` that no address follows for one with an empty address."""
-        followed = zip(args, [*args[1:], "-"], strict=True)
-        return super().parse_args(
-            ctx, [f"{one}=" if one == "--cluster" and after.startswith("-") else one for one, after in followed]
-        )
+        """Take a `--cluster` that no HOST:PORT follows for one with an empty address."""
+        followed = zip(args, [*args[1:], ""], strict=True)
+        alone = [one == "--cluster" and not re.fullmatch(r"[^/]+:\d+", after) for one, after in followed]
+        return super().parse_args(ctx, [f"{one}=" if is_ else one for one, is_ in zip(args, alone, strict=True)])
 
 
 app = typer.Typer(
@@ -326,9 +326,7 @@ def classify(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Threads that decode.", show_default="one a processor, if memory allows; of URIs, eight"
-        ),
+        typer.Option(min=1, help="Threads that decode.", show_default="one a processor, if memory allows"),
     ] = None,
     cluster: Annotated[
         str | None,

@@ -20,25 +20,25 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from cifar_edge import __version__, remote
-from cifar_edge.dataset import DataSet, Paths, write_part
+from cifar_edge.dataset import REQUEST, DataSet, Paths, write_part
 from cifar_edge.errors import ResultsError, UsageError, first_line
 from cifar_edge.folder import (
-    REMOTE_READERS,
     Options,
+    absolute,
     classifier,
     classify_files,
     default_fit,
     find,
     places_of,
+    readers_for,
     request,
 )
-from cifar_edge.machine import processors
+from cifar_edge.machine import photo_memory, processors
 from cifar_edge.model import EdgeModel
 from cifar_edge.results import Row
 from cifar_edge.summary import Summary
@@ -58,7 +58,7 @@ OBJECT_STORE = 150_000_000  # bytes, for a cluster that is started here
 
 @dataclass(frozen=True)
 class Job:
-    """What travels to the workers: no path of it has to exist there.
+    """What travels to the workers: text, numbers and the model's bytes; no path of it has to exist there.
 
     Attributes:
         model: name of the model's file.
@@ -75,6 +75,11 @@ class Job:
     pixel_range: tuple[float, float]
     options: Options
     output: str
+
+    @classmethod
+    def of(cls, model: EdgeModel, options: Options, output: str) -> Job:
+        """Pack a model whose file is on this machine."""
+        return cls(model.path.name, model.path.read_bytes(), model.labels, model.pixel_range, options, output)
 
 
 def classify_on_cluster(
@@ -116,31 +121,35 @@ def classify_on_cluster(
         Of all rows in the data set.
 
     Raises:
-        UsageError: as `classify_folder`; or there is no such cluster, or a node has not this version of the package.
-        ResultsError: photos without a row remain; the message names some.
+        UsageError: as `classify_folder`; or there is no such cluster, or a node has not this version of the package,
+            or not the paths.
+        ResultsError: photos without a row remain; `_MISSING` in the data set names them. Or rows cannot be written, or
+            nothing is going on.
         StorageError: a URI cannot be reached.
     """
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
     options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
     classifier(model, options, 1)  # to be refused here if need be
-    places = [path if isinstance(path, str) else path.absolute() for path in places_of(paths)]
+    places = absolute(places_of(paths))
     folder = str(output) if remote.is_remote(output) else str(Path(output).absolute())
     if next(list_photos(places), None) is None:
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
     data_set = DataSet(folder, request(places, model, options), resume)
     with _connected(address):
-        say(_check_nodes())
-        job = Job(model.path.name, model.path.read_bytes(), model.labels, model.pixel_range, options, folder)
+        say(_check_nodes(_shared(places, folder)))
+        job = Job.of(model, options, folder)
         tally = data_set.tally()
         for largest in ROUNDS:
-            if all(file in tally.paths for file, _ in list_photos(places)):
-                break
             _round(job, places, tally.paths, largest, advance)
             tally = data_set.tally()
-        else:
-            _check_complete(folder, places, tally.paths)
-        data_set.finish(tally)
-    return tally.summary
+            if next(_without_row(places, tally.paths), None) is None:
+                data_set.finish(tally)
+                return tally.summary
+    missing = [file for file, _ in _without_row(places, tally.paths)]
+    raise ResultsError(
+        f"{folder}: {len(missing):,} photos have no row yet, as {', '.join(missing[:3])}: they came meanwhile, or "
+        f"whoever reads them is killed or hangs; {data_set.lack(missing)} names all, --resume tries again"
+    )
 
 
 def list_photos(places: Sequence[Path | str]) -> Iterator[tuple[str, int]]:
@@ -152,6 +161,10 @@ def list_photos(places: Sequence[Path | str]) -> Iterator[tuple[str, int]]:
             yield str(file), 0
     for place in remote.distinct(place for place in places if isinstance(place, str)):
         yield from remote.photos(place)
+
+
+def _without_row(places: Sequence[Path | str], done: Paths) -> Iterator[tuple[str, int]]:
+    return ((file, size) for file, size in list_photos(places) if file not in done)
 
 
 def grouped(photos: Iterable[tuple[str, int]], largest: int, most_bytes: int = GROUP_BYTES) -> Iterator[list[str]]:
@@ -193,7 +206,7 @@ def _connected(address: str | None) -> Iterator[None]:
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     try:
         ray.init(address or "auto", **quiet)
-    except ConnectionError as error:
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         if address or "Could not find any running Ray instance" not in str(error):
             raise UsageError(
                 f"{first_line(error)}: this machine has to be a node of it (ray start --address=HOST:PORT); a cluster "
@@ -215,27 +228,43 @@ def _check_address(address: str) -> None:
         raise UsageError(f"{address}: no Ray cluster answers there ({error}); HOST:PORT is what is needed") from error
 
 
-def _check_nodes() -> str:
-    """Return how many nodes there are; raise `UsageError` unless each of them has this version of the package."""
+def _shared(places: Sequence[Path | str], folder: str) -> list[str]:
+    """Return paths that are on all nodes if the places and the output are: a disk that is not mounted is empty."""
+    paths = [place for place in places if isinstance(place, Path)]
+    shared = [str(next(find([path]), path)) for path in paths]
+    return shared if remote.is_remote(folder) else [*shared, f"{folder}/{REQUEST}"]
+
+
+def _check_nodes(shared: Sequence[str]) -> str:
+    """Return how many nodes there are.
+
+    Raises:
+        UsageError: one has not this version of the package, or not the paths that all have to share.
+    """
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    asked = [(node["NodeManagerAddress"], _on(node["NodeID"], _about).remote()) for node in nodes]
+    asked = [(node["NodeManagerAddress"], _on(node["NodeID"], _about).remote(shared)) for node in nodes]
     kinds = set()
     for address, answer in asked:
         try:
-            version, kind = ray.get(answer, timeout=HANGING)
+            version, kind, lacking = ray.get(answer, timeout=HANGING)
         except ray.exceptions.RayError as error:
             raise UsageError(f"node {address}: cifar-edge does not run there ({first_line(error)})") from error
         if version != __version__:
             raise UsageError(f"node {address}: has cifar-edge {version}, here it is {__version__}; install the same")
+        if lacking:
+            raise UsageError(
+                f"node {address}: {lacking[0]} is not there; paths have to be the same on all nodes, as on a network "
+                "drive, or else URIs"
+            )
         kinds.add(kind)
     processors = sum(node["Resources"]["CPU"] for node in nodes)
     return f"cluster: nodes {len(nodes)}, processors {processors:g} ({', '.join(sorted(kinds))})"
 
 
-def _about() -> tuple[str, str]:
-    return __version__, platform.machine()
+def _about(shared: Sequence[str]) -> tuple[str, str, list[str]]:
+    return __version__, platform.machine(), [path for path in shared if not os.path.lexists(path)]
 
 
 def _on(node: str, function: Callable[..., Any]) -> Any:
@@ -255,23 +284,25 @@ def _round(job: Job, places: Sequence[Path | str], done: Paths, largest: int, ad
     """Classify the photos that have no row yet, or most of them: who was killed, or hung, leaves some out.
 
     Raises:
-        ResultsError: rows cannot be written, a URI not be reached, or nothing is going on.
+        ResultsError: rows cannot be written, photos not be listed or a URI not be reached, or nothing is going on.
     """
     import ray
 
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = 1  # a group makes a block, and so a task
-    context.max_errored_blocks = -1  # of lost tasks the next round takes care
+    context.max_errored_blocks = -1  # of lost groups the next round takes care
     context.enable_progress_bars = False
     here = ray.get_runtime_context().get_node_id()
     listing, shared = ray.put((places, done, largest)), ray.put(job)
     # Photos are listed once: done again elsewhere, it could make other groups.
     groups = ray.data.range(1).map_batches(functools.partial(_list_groups, listing), **_once_on(here))
     results = groups.map(functools.partial(_classify_group, shared), num_cpus=1, max_retries=RETRIES)
+    listed = False
     try:
         for result in _in_time(results.iter_rows(), STALLED):
             if result["failure"]:
                 raise ResultsError(f"{result['failure']}; what is done is kept for --resume")
+            listed |= result["photos"] == 0
             advance(result["photos"])
     except Empty:
         raise ResultsError(
@@ -279,6 +310,8 @@ def _round(job: Job, places: Sequence[Path | str], done: Paths, largest: int, ad
         ) from None
     except ray.exceptions.RayError as error:
         raise ResultsError(f"Ray: {first_line(error)}; what is done is kept for --resume") from error
+    if not listed:  # smaller groups of all the others would be no help
+        raise ResultsError(f"{job.output}: whoever listed the photos was killed; what is done is kept for --resume")
 
 
 def _in_time(items: Iterable[Any], seconds: float) -> Iterator[Any]:
@@ -300,33 +333,42 @@ def _in_time(items: Iterable[Any], seconds: float) -> Iterator[Any]:
         raise message[1]
 
 
-def _list_groups(listing: Any, _: Any) -> Iterator[dict[str, list[bytes]]]:
-    """List what has no row, on a worker."""
+def _list_groups(listing: Any, _: Any) -> Iterator[dict[str, list[Any]]]:
+    """List what has no row, on a worker; a group without files says that this is the end, and why if too early."""
     import ray
 
     places, done, largest = ray.get(listing)
-    missing = ((file, size) for file, size in list_photos(places) if file not in done)
-    for group in grouped(missing, largest):
-        yield {"files": [os.fsencode("\0".join(group))]}
+    failure = ""
+    try:
+        for group in grouped(_without_row(places, done), largest):
+            yield {"files": [os.fsencode("\0".join(group))], "failure": [""]}
+    except Exception as error:  # whatever it is, the next round would meet it too
+        failure = _failure(error)
+    yield {"files": [b""], "failure": [failure]}
 
 
-def _classify_group(job: Any, row: dict[str, bytes]) -> dict[str, Any]:
-    """Classify a group and write its rows, on a worker."""
+def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Classify a group and write its rows, on a worker; of a group without files, only pass on what it says."""
+    if not row["files"]:
+        return {"photos": 0, "failure": row["failure"]}
     files = os.fsdecode(row["files"]).split("\0")
-    workers = REMOTE_READERS if remote.is_remote(files[0]) else 1
     rows = []
     try:
         rows_of, folder = _prepared(job)
         _end_if_nothing_happens()
-        for one in classify_files(files, rows_of, workers):
+        for one in classify_files(files, rows_of, readers_for(1, files)):
             rows.append(one)
             _end_if_nothing_happens()
         write_part(folder, rows)
     except Exception as error:  # whatever it is, other groups would meet it too
-        return {"photos": 0, "failure": f"on {platform.node()}: {first_line(error)}"}
+        return {"photos": 0, "failure": _failure(error)}
     finally:
         faulthandler.cancel_dump_traceback_later()
     return {"photos": len(rows), "failure": ""}
+
+
+def _failure(error: Exception) -> str:
+    return f"on {platform.node()}: {first_line(error)}"
 
 
 def _end_if_nothing_happens() -> None:
@@ -344,14 +386,4 @@ def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row
         path = Path(folder, job.model)
         path.write_bytes(job.content)
         model = EdgeModel(path, labels=job.labels, pixel_range=job.pixel_range)
-    return classifier(model, job.options, processors()), job.output
-
-
-def _check_complete(folder: str, places: Sequence[Path | str], done: Paths) -> None:
-    missing = (file for file, _ in list_photos(places) if file not in done)
-    if some := list(islice(missing, 3)):
-        count = len(some) + sum(1 for _ in missing)
-        raise ResultsError(
-            f"{folder}: {count:,} photos have no row yet, as {', '.join(some)}: they came meanwhile, or whoever reads "
-            "them is killed or hangs; --resume tries again"
-        )
+    return classifier(model, job.options, 1, photo_memory(processors())), job.output

@@ -3,9 +3,11 @@
     results/_request.json     what the run was asked for
     results/part-*.parquet    the rows of some hundred photos; the name is a digest of their paths
     results/_SUCCESS          counts, as JSON, once every photo has its row
+    results/_MISSING          or, after a run that could not do so, the paths of the photos without one, a line each
 
 A part appears whole or not at all, and a task that is done again writes the same part again. So whatever was
-killed, what is there counts. Readers of Parquet data sets pass over names that begin with `_` or a dot.
+killed, what is there counts. Readers of Parquet data sets pass over names that begin with `_` or a dot; with a dot
+begin parts that are being written.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -29,7 +32,7 @@ from cifar_edge.journal import check_request
 from cifar_edge.results import Row, from_record, write_parquet
 from cifar_edge.summary import Summary
 
-REQUEST, SUCCESS = "_request.json", "_SUCCESS"
+REQUEST, SUCCESS, MISSING = "_request.json", "_SUCCESS", "_MISSING"
 
 PART = 1_000  # rows; a stopped run on one machine loses fewer than these
 
@@ -91,17 +94,18 @@ class DataSet:
             raise UsageError(f"{folder}: many files are written there; name a folder, or a file on this machine")
         self._labels: Sequence[str] = request["choice of labels"]
         asked = json.dumps(request).encode("ascii")
-        names = set(self._names())
+        names = {name for name in self._names() if not name.startswith(".")}
         if REQUEST not in names and names:
             raise UsageError(f"{folder}: not empty, but no results of this program; choose another folder")
         if not names - {REQUEST}:  # nothing is lost
+            self._make_folder()
             write(self.folder, REQUEST, asked)
             return
         if not resume:
             raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
         check_request(f"{folder}/{REQUEST}", self._read(REQUEST), asked)
-        if SUCCESS in names:
-            self._remove(SUCCESS)
+        for outcome in names & {SUCCESS, MISSING}:
+            self._remove(outcome)
 
     def complete(
         self, files: Iterable[Path | str], classify: Callable[[Iterable[Path | str]], Iterator[Row]]
@@ -129,7 +133,7 @@ class DataSet:
         return Tally(Paths(paths()), summary)
 
     def finish(self, tally: Tally) -> None:
-        """Say in `_SUCCESS` that every photo has its row.
+        """Say in `_SUCCESS` that every photo has its row; what killed processes were writing goes.
 
         Raises:
             ResultsError: one has two.
@@ -139,6 +143,9 @@ class DataSet:
                 f"{self.folder}: {tally.paths.repeated:,} photos have more than one row, as if another run had written "
                 "there at the same time; run it again into another folder"
             )
+        for name in self._names():
+            if name.startswith(".") and ".partial" in name:
+                self._remove(name)
         counts = {
             "photos": tally.summary.photos,
             "unreadable": tally.summary.unreadable,
@@ -147,6 +154,11 @@ class DataSet:
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
         write(self.folder, SUCCESS, json.dumps(counts, indent=2).encode())
+
+    def lack(self, files: Iterable[str]) -> str:
+        """Write down the photos that have no row, and return where."""
+        write(self.folder, MISSING, b"".join(os.fsencode(f"{file}\n") for file in files))
+        return f"{self.folder}/{MISSING}"
 
     def _parts(self) -> Iterator[list[Row]]:
         names = iter(self._part_names())
@@ -173,7 +185,11 @@ class DataSet:
         if remote.is_remote(self.folder):
             return remote.names(self.folder)
         folder = Path(self.folder)
-        return [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+        return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+    def _make_folder(self) -> None:
+        folder = self.folder
+        remote.make_folder(folder) if remote.is_remote(folder) else Path(folder).mkdir(parents=True, exist_ok=True)
 
     def _read(self, name: str) -> bytes:
         place = f"{self.folder}/{name}"
@@ -193,7 +209,7 @@ def write_part(folder: str, rows: Sequence[Row]) -> None:
 
 
 def write(folder: str, name: str, content: bytes) -> None:
-    """Write a file of a data set, whole or not at all.
+    """Write a file of a data set, whole or not at all, into its folder, which has to be there.
 
     Raises:
         StorageError, OSError: in vain.
@@ -201,6 +217,5 @@ def write(folder: str, name: str, content: bytes) -> None:
     if remote.is_remote(folder):
         remote.write(f"{folder}/{name}", content)
         return
-    Path(folder).mkdir(parents=True, exist_ok=True)
     with atomic(Path(folder, name)) as partial:
         partial.write_bytes(content)

@@ -8,6 +8,7 @@ import heapq
 import io
 import itertools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,7 +34,7 @@ from cifar_edge.sorting import check_folder, sort_photos
 BATCH_MILLISECONDS = 50  # of one worker's time: tiny files handed over one by one cost twice as much
 LARGEST_BATCH = 32  # photos; more gain little, and large photos may follow tiny ones
 AHEAD = 16  # batches each worker may be ahead of the row that is next
-REMOTE_READERS = 8  # threads for each processor where photos come over a network, and wait more than they work
+REMOTE_READERS = 8  # threads for each worker where photos come over a network; one of them decodes, the others wait
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[Path]:
@@ -124,13 +125,13 @@ def classify_folder(
 
     With `output`, rows are durable within a second in `<output>.partial`, and become `output` after
     the last one; so take them all, if only by `for row in ...: pass`. A URI as `output` is a `DataSet`, whose
-    parts are durable.
+    parts are durable, and whose paths are absolute.
 
     Args:
         paths: a file or folder, or several; URIs, as `s3://bucket/photos`, are read by fsspec.
         model: a `.tflite` file or an `EdgeModel`.
-        workers: threads; by default one for each processor, fewer where there is little memory, eight where photos
-            come from a URI.
+        workers: how many photos are decoded at a time; by default one for each processor, fewer where there is
+            little memory. From URIs, eight times as many are read.
         fit: "crop", "pad" or "stretch", see `images.load`; by default as the model's card says.
         exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
         top_k: how many of the most probable classes a row has.
@@ -143,7 +144,8 @@ def classify_folder(
         finish: called after the last row; should it fail, the stopped run has nothing but this left to do.
 
     Yields:
-        One row for each file, in the order of `find`; a file that cannot be read has its reason there.
+        One row for each file, in the order of `find`; a file that cannot be read has its reason there. Of a data set
+        that is resumed, first the rows that are there, part by part.
 
     Raises:
         UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
@@ -155,8 +157,10 @@ def classify_folder(
         StorageError: a URI cannot be reached.
     """
     places = places_of(paths)
+    if remote.is_remote(output):
+        places = absolute(places)
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    workers = workers_for(workers, places)
+    workers = workers_for(workers)
     options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
     rows_of = classifier(model, options, workers)
     if output is None and resume:
@@ -168,7 +172,7 @@ def classify_folder(
         check_folder(Path(sort_into), places)
 
     def classify(files: Iterable[Path | str]) -> Generator[Row, None, None]:
-        rows = classify_files(files, rows_of, workers)
+        rows = classify_files(files, rows_of, readers_for(workers, places))
         return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
 
     if output is None:
@@ -182,7 +186,7 @@ def classify_folder(
         raise UsageError(f"{output}: is what is read; write the results elsewhere")
     check_output(output)
     asked = request(places, model, options) | {
-        "folder to sort into": None if sort_into is None else str(sort_into),
+        "folder to sort into": None if sort_into is None else str(Path(sort_into).absolute()),
         "kind of copies": "links" if link else "files",
     }
     return _journaled(files, classify, Journal(output, asked, resume), partial(save, path=output, top_k=top_k), finish)
@@ -194,17 +198,27 @@ def places_of(paths: str | Path | Sequence[str | Path]) -> list[Path | str]:
     return [str(path) if remote.is_remote(path) else Path(path) for path in several]
 
 
-def workers_for(asked: int | None, places: Sequence[Path | str]) -> int:
-    """Return how many threads decode: as many as asked for, or else what suits this computer and the places.
+def absolute(places: Sequence[Path | str]) -> list[Path | str]:
+    """Return the places as a `DataSet` has them, which may be continued from another folder or machine."""
+    return [place if isinstance(place, str) else place.absolute() for place in places]
+
+
+def workers_for(asked: int | None) -> int:
+    """Return how many threads decode: as many as asked for, or else what suits this computer.
 
     Raises:
         UsageError: none are asked for.
     """
     if asked is None:
-        return default_workers() * (REMOTE_READERS if any(map(remote.is_remote, places)) else 1)
+        return default_workers()
     if asked < 1:
         raise UsageError(f"workers {asked}: it takes one at least")
     return asked
+
+
+def readers_for(workers: int, places: Iterable[Path | str]) -> int:
+    """Return how many threads `classify_files` needs for as many workers to have work."""
+    return workers * (REMOTE_READERS if any(map(remote.is_remote, places)) else 1)
 
 
 def default_fit(model: EdgeModel) -> str:
@@ -222,8 +236,16 @@ class Options:
     min_confidence: float = 0.0
 
 
-def classifier(model: EdgeModel, options: Options, workers: int) -> Callable[[Sequence[Path | str]], list[Row]]:
-    """Return what makes rows of a few files; as many threads may use it.
+def classifier(
+    model: EdgeModel, options: Options, workers: int, memory: float | None = None
+) -> Callable[[Sequence[Path | str]], list[Row]]:
+    """Return what makes rows of a few files.
+
+    Args:
+        model: to classify with.
+        options: of the rows.
+        workers: how many threads may decode at a time; as many may use it for paths, more for URIs.
+        memory: bytes that each may take for a photo; by default what these workers have on this computer.
 
     Raises:
         UsageError: an option is out of range.
@@ -243,11 +265,14 @@ def classifier(model: EdgeModel, options: Options, workers: int) -> Callable[[Se
         width=model.width,
         fit=fit,
         exif_thumbnails=exif_thumbnails,
-        memory=photo_memory(workers),
+        memory=memory or photo_memory(workers),
     )
+    decoding = threading.BoundedSemaphore(workers)
 
     def load_either(file: Path | str) -> NDArray[np.uint8]:
-        return load(io.BytesIO(remote.read(file)) if isinstance(file, str) and remote.is_remote(file) else file)
+        photo = io.BytesIO(remote.read(file)) if isinstance(file, str) and remote.is_remote(file) else file
+        with decoding:
+            return load(photo)
 
     return partial(_rows, load=load_either, model=model, top_k=options.top_k, min_confidence=options.min_confidence)
 
@@ -259,7 +284,7 @@ def request(places: Sequence[Path | str], model: EdgeModel, options: Options) ->
         "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
         "choice of labels": model.labels,
         "pixel range": model.pixel_range,
-        "working folder": None if all(map(remote.is_remote, places)) else str(Path.cwd()),
+        "working folder": None if places == absolute(places) else str(Path.cwd()),
         "choice of paths": [str(path) for path in places],
         "fit": options.fit,
         "use of thumbnails": options.exif_thumbnails,

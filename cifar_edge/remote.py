@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -111,16 +112,27 @@ def read_whole(uri: str) -> bytes:
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write an object, whole or not at all, in place of an older one.
+    """Write a file, whole or not at all, in place of an older one.
+
+    An object is there when all of it is. A file grows; it does so as `.NAME.*.partial`, which stays if this is killed.
 
     Raises:
         StorageError: in vain.
     """
     system, path = _place(uri)
-    try:
-        _patiently(uri, system.pipe_file, path, content)
-    except OSError as error:
-        raise StorageError(f"{uri}: {_reason(error)}; check the rights to write there") from error
+    put = functools.partial(_put, system) if _has_files(system) else system.pipe_file
+    _insist("write", uri, put, path, content)
+
+
+def make_folder(uri: str) -> None:
+    """Make a folder and those above, where there is such a thing: in a bucket, names just have slashes.
+
+    Raises:
+        StorageError: in vain.
+    """
+    system, path = _place(uri)
+    if _has_files(system):
+        _insist("write", uri, system.makedirs, path, exist_ok=True)
 
 
 def remove(uri: str) -> None:
@@ -130,10 +142,7 @@ def remove(uri: str) -> None:
         StorageError: in vain.
     """
     system, path = _place(uri)
-    try:
-        _patiently(uri, system.rm_file, path)
-    except OSError as error:
-        raise StorageError(f"{uri}: {_reason(error)}; check the rights to delete there") from error
+    _insist("delete", uri, system.rm_file, path)
 
 
 def names(folder: str) -> list[str]:
@@ -167,6 +176,30 @@ def _system(root: str) -> Any:
         return url_to_fs(root, use_listings_cache=False)[0]
     except (ImportError, ValueError) as error:
         raise UsageError(f"{root}: {first_line(error)}") from error
+
+
+def _has_files(system: Any) -> bool:
+    """Tell whether files are renamed there; objects are copied instead, as any file system of fsspec can."""
+    from fsspec import AbstractFileSystem
+
+    return type(system).mv is not AbstractFileSystem.mv
+
+
+def _put(system: Any, path: str, content: bytes) -> None:
+    folder, _, name = path.rpartition("/")
+    partial = f"{folder}/.{name}.{uuid.uuid4().hex}.partial"  # of one writer: a task that was given up may still run
+    system.pipe_file(partial, content)
+    if system.exists(path):  # over which not all of them rename
+        system.rm_file(path)
+    system.mv(partial, path)
+
+
+def _insist(right: str, uri: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """Call `_patiently`, but let a final answer be a `StorageError` too, with the right that may be missing."""
+    try:
+        _patiently(uri, call, *arguments, **options)
+    except OSError as error:
+        raise StorageError(f"{uri}: {_reason(error)}; check the rights to {right} there") from error
 
 
 def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

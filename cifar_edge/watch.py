@@ -76,7 +76,7 @@ def watch(
             raise UsageError(f"{place}: no such folder to watch")
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
     chosen = Options(options.pop("fit", None) or default_fit(model), **options)
-    workers = workers_for(workers, places)
+    workers = workers_for(workers)
     rows_of = partial(classify_files, rows_of=classifier(model, chosen, workers), workers=workers)
     return _watch(Arrivals(places, poll), rows_of, Log(Path(os.path.realpath(output)), rotate), stop)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
+import pickletools
+import re
 import signal
 import subprocess
 import sys
@@ -22,12 +25,12 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from cifar_edge import classify_folder, cluster
+from cifar_edge import EdgeModel, classify_folder, cluster, folder
 from cifar_edge.errors import UsageError
 from cifar_edge.results import from_record
 
 from .bucket import s3, without_place
-from .conftest import ROOT
+from .conftest import PHOTOS, ROOT
 
 COUNT = int(os.environ.get("CLUSTER_PHOTOS", "800"))
 UNREADABLE = 3
@@ -88,6 +91,25 @@ def nodes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         nodes.close()
 
 
+@pytest.fixture(scope="module")
+def node() -> Iterator[Nodes]:
+    """A cluster of this machine alone; no storage answers it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
+        nodes = Nodes()
+        yield nodes
+        nodes.close()
+
+
+def classify(node: Nodes, model: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cifar_edge", "classify", *map(str, arguments), "--model", str(model)]
+    command += ["--cluster", node.address]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def start(nodes: Nodes, model: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cifar_edge", "classify", "s3://photos", "--model", str(model), *options]
     command += ["--output", "s3://photos/results", "--cluster", nodes.address]
@@ -108,7 +130,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
     return sorted((without_place(from_record(row), "s3://photos") for row in rows), key=lambda row: row["path"])
 
 
-def test_a_run_begun_on_one_machine_ends_on_a_cluster_one_of_whose_nodes_is_killed(
+def test_a_run_begun_on_one_machine_ends_on_a_cluster_whose_driver_and_one_of_whose_nodes_are_killed(
     nodes: Nodes, photos: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = run / "cnn-int8.tflite"
@@ -118,7 +140,11 @@ def test_a_run_begun_on_one_machine_ends_on_a_cluster_one_of_whose_nodes_is_kill
         next(stopped)
     stopped.close()
     process = start(nodes, model, "--top-k", "2", "--resume")
-    wait_for_parts(process, 3 + COUNT // 600)
+    wait_for_parts(process, 4)
+    process.kill()
+    process.communicate()
+    process = start(nodes, model, "--top-k", "2", "--resume")
+    wait_for_parts(process, 6 + COUNT // 600)
     nodes.kill_one()
     _, complaints = process.communicate(timeout=600)
     assert process.returncode == 3, complaints
@@ -128,6 +154,77 @@ def test_a_run_begun_on_one_machine_ends_on_a_cluster_one_of_whose_nodes_is_kill
     assert results(tmp_path / "results") == sorted(expected, key=lambda row: row["path"])
     counts = json.loads((tmp_path / "results" / "_SUCCESS").read_text())
     assert (counts["photos"], counts["unreadable"]) == (COUNT, UNREADABLE)
+
+
+def test_without_a_cluster_there_is_one_for_the_run(run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cifar_edge", "classify", "--cluster", str(PHOTOS), "--model"]
+    command += [str(run / "cnn-int8.tflite"), "--output", str(tmp_path / "results")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "cluster: nodes 1" in done.stderr
+    assert pyarrow.parquet.read_table(tmp_path / "results").num_rows == 27
+
+
+def test_what_one_machine_began_in_a_folder_a_cluster_ends(
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cifar_edge.dataset.PART", 10)
+    monkeypatch.chdir(PHOTOS)
+    model, output = run / "cnn-int8.tflite", f"file://{tmp_path}/results"
+    next(classify_folder(["cat", "dog"], model, output=output))
+    monkeypatch.chdir(PHOTOS.parent)
+    for _ in range(2):  # the second time nothing is left
+        done = classify(node, model, "photos/cat", "photos/dog", "--output", output, "--resume")
+        assert done.returncode == 0, done.stderr
+    files = [*(PHOTOS / "cat").iterdir(), *(PHOTOS / "dog").iterdir()]
+    assert json.loads((tmp_path / "results" / "_SUCCESS").read_text())["photos"] == len(files)
+
+
+def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: Nodes, run: Path, tmp_path: Path) -> None:
+    """A folder that is open in this process has a path that no other one has."""
+    model = run / "cnn-int8.tflite"
+    here = os.open(PHOTOS, os.O_RDONLY)
+    os.dup2(here, 900)
+    private = Path("/proc/self/fd/900")
+    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/.* is not there; paths have to be the same"):
+        cluster.classify_on_cluster(private / "cat", model, node.address, output=tmp_path / "results")
+    os.dup2(os.open(tmp_path, os.O_RDONLY), 900)
+    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/results/_request.json is not there"):
+        cluster.classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "results")
+    os.close(here)
+    os.close(900)
+
+
+def test_a_node_with_another_version_gets_no_work(
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "__version__", "0.0.1")
+    with pytest.raises(UsageError, match=r"node .*: has cifar-edge .*, here it is 0.0.1; install the same"):
+        cluster.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
+
+
+def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
+    node: Nodes, run: Path, tmp_path: Path
+) -> None:
+    done = classify(
+        node, run / "cnn-int8.tflite", f"file://{PHOTOS}/cat", "s3://away", "--output", tmp_path / "results"
+    )
+    assert done.returncode == 1
+    assert re.search(r"s3://away: cannot be reached .* what is done is kept for --resume", done.stderr), done.stderr
+
+
+def test_what_travels_is_of_no_machine(run: Path) -> None:
+    model = EdgeModel(run / "cnn-int8.tflite")
+    sent = pickle.dumps(cluster.Job.of(model, folder.Options("crop"), "s3://bucket/results"), protocol=0)
+    made_of = {argument for code, argument, _ in pickletools.genops(sent) if code.name == "GLOBAL"}
+    assert made_of == {
+        "cifar_edge.cluster Job",
+        "cifar_edge.folder Options",
+        "copy_reg _reconstructor",
+        "__builtin__ object",
+        "_codecs encode",
+    }
+    assert str(run).encode() not in sent
 
 
 def test_small_photos_are_grouped_and_large_ones_are_not() -> None:

@@ -24,7 +24,7 @@ ELSEWHERE = {
     "make cluster": "its nodes would outlive the test; test_cluster.py has nodes of its own",
     "pip install '.[cluster]'": "the tests' own environment",
     f"{BUCKET} results.csv --resume": "test_remote.py",
-    f"{BUCKET} s3://bucket/results --resume --cluster": "test_cluster.py",
+    f"{BUCKET} s3://bucket/results --resume --cluster": "test_cluster.py, with an address or without a cluster",
     "make bench": "hours of training; its commands are those of this page",
     "make models": "hours of training; its commands are those of this page",
     ". .venv/bin/activate": "the tests' own environment",
