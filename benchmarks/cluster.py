@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cifar_edge.machine import this_machine
+from cifar_edge.model import EdgeModel
 
 from .throughput import make_large, make_tree
 
-LARGE, SMALL = 480, 20_000
+LARGE, SOME, SMALL = 1_440, 192, 60_000
 FILES = (1_000, 10_000, 100_000)
 STORE = 100_000_000  # bytes of a node's object store
 
@@ -28,12 +29,12 @@ _DRIVER = """
 import sys, time
 start = time.perf_counter()
 way, folder, model, output, address, total = sys.argv[1:]
-done, events = 0, []
+done = first = 0
 
 def advance(photos):
-    global done
+    global done, first
     done += photos
-    events.append((time.perf_counter() - start, done))
+    first = first or time.perf_counter() - start
 """
 
 _WAYS = {
@@ -73,13 +74,12 @@ _REPORT = """
 from cifar_edge.benchmarks.footprint import _peak_memory
 seconds = time.perf_counter() - start
 assert done == int(total), done
-half, before = next(event for event in events if event[1] >= done / 2)
-print(seconds, events[0][0], (done - before) / (events[-1][0] - half), _peak_memory() / 1e6)
+print(seconds, first, done / seconds, _peak_memory() / 1e6)
 """
 
 
 class Measured(NamedTuple):
-    """A run: seconds as a whole and to the first photo, photos a second in its second half, and peak memory in MB."""
+    """A run: seconds as a whole and to the first photo, photos a second of the whole, and peak memory in MB."""
 
     seconds: float
     first: float
@@ -164,19 +164,20 @@ def _print(name: str, run: Measured) -> None:
 
 def main(path: str, *wanted: str) -> None:
     """Print the tables for one model."""
-    model = Path(path).absolute()
+    model = EdgeModel(path).path.absolute()
     print(this_machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         if "large" in wanted or not wanted:
-            photos, some = place / "large" / "photos", place / "large" / "some"
-            some.mkdir(parents=True)
-            make_large(some, grain=3)
-            for number in range(LARGE // 48):
-                (photos / f"{number:03}").mkdir(parents=True)
-                for photo in some.iterdir():
-                    (photos / f"{number:03}" / photo.name).hardlink_to(photo)
-            print(f"\n{LARGE:,} JPEGs of 12 megapixels, 2.1 MB each\n")
+            originals, photos, some = (place / "large" / part for part in ("originals", "photos", "some"))
+            originals.mkdir(parents=True)
+            make_large(originals, grain=3)
+            for folder, count in ((photos, LARGE), (some, SOME)):
+                for number in range(count // 48):
+                    (folder / f"{number:03}").mkdir(parents=True)
+                    for photo in originals.iterdir():
+                        (folder / f"{number:03}" / photo.name).hardlink_to(photo)
+            print(f"\n{LARGE:,} JPEGs of 12 megapixels, 2.1 MB each; for `read_images` {SOME}\n", flush=True)
             compare(photos, model, place / "large", some)
         if "small" in wanted or not wanted:
             make_tree(place / "small" / "photos", SMALL)
