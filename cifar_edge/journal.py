@@ -22,7 +22,7 @@ from cifar_edge.results import Row, from_line, order, to_line
 
 def journal_of(results: Path) -> Path:
     """Return where the journal of such results lies."""
-    return results.with_name(f"{results.name}.partial")
+    return Path(f"{results}.partial")
 
 
 class Journal:
