@@ -67,12 +67,13 @@ def measure(
     paths = list(itertools.islice(_files(folder), most + 1))
     whole = len(paths) <= most
     paths = paths[:most]
-    readable = not any(row.error for row in classify_folder(paths, model))  # and now the files are in memory
+    photos = folder if whole else paths  # which takes longer to search
+    readable = not any(row.error for row in classify_folder(photos, model))  # and now the files are in memory
     keras_file = model.path.parent / "model.keras"
     ways: dict[str, Callable[[], object]] = {
-        "classify": lambda: list(classify_folder(paths, model)),
-        "classify --output": lambda: _with_output(paths, model),
-        "classify --exif-thumbnails": lambda: list(classify_folder(paths, model, exif_thumbnails=True)),
+        "classify": lambda: list(classify_folder(photos, model)),
+        "classify --output": lambda: _with_output(photos, model),
+        "classify --exif-thumbnails": lambda: list(classify_folder(photos, model, exif_thumbnails=True)),
         "decoder's limit": lambda: _in_threads(lambda path: _decode(path, model), paths),
         "naive loop": lambda: list(naive_loop(paths, model.path)),
     }
@@ -119,9 +120,9 @@ def profile(folder: Path, model: EdgeModel, most: int = MOST) -> dict[str, float
     return {name: max(0.0, 1000 * spent / len(paths)) for name, spent in seconds.items()}
 
 
-def _with_output(paths: Sequence[Path], model: EdgeModel) -> None:
+def _with_output(photos: Path | Sequence[Path], model: EdgeModel) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for _ in classify_folder(paths, model, output=Path(folder, "results.csv")):
+        for _ in classify_folder(photos, model, output=Path(folder, "results.csv")):
             pass
 
 
