@@ -74,8 +74,9 @@ def _copy(row: Row, folder: Path) -> Row:
         if not os.path.lexists(place):
             with atomic(place) as partial, partial.open("wb") as file:
                 file.writelines(_content(row.path))
-            times = Path(row.path).stat()
-            with contextlib.suppress(PermissionError):  # on a card whose files have no owners
+            # The photo may be gone by now, and on some cards files have no owners.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                times = Path(row.path).stat()
                 os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     except ImageError as error:
         return replace(row, label="", confidence=None, top=(), error=f"could not be copied: {error}")

@@ -152,3 +152,16 @@ def test_a_photo_that_is_damaged_behind_what_was_read_is_an_error_and_the_run_go
     assert damaged.error == "could not be copied: Input/output error"
     assert whole == photos[1]
     assert found() == {"cat/2.jpg": "two"}
+
+
+def test_a_photo_that_goes_while_it_is_copied_has_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = row("a/1.jpg", content="one")
+    sync = os.fsync
+
+    def remove(descriptor: int) -> None:
+        sync(descriptor)
+        Path("a/1.jpg").unlink(missing_ok=True)
+
+    monkeypatch.setattr(os, "fsync", remove)
+    assert sort(photo) == [photo]
+    assert found() == {"cat/1.jpg": "one"}
