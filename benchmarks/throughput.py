@@ -38,8 +38,8 @@ from .photos import camera_jpeg, crops
 
 PHOTOS = Path("tests/photos")
 CORES = os.cpu_count() or 1
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for damaged files; the loops here pass over them."""
+UNREADABLE = (OSError, SyntaxError, ValueError, ImageError)
+"""What Pillow raises for damaged files, and `images` for those that are too large; the loops here pass over them."""
 
 JPEG = (".jpg", ".jpeg", ".jfif")
 MOST = 500  # photos of a folder that is somebody's, perhaps a large one
@@ -157,7 +157,9 @@ def naive_loop(paths: Sequence[Path], model: Path) -> Iterator[int]:
     height, width = source["shape"][1:3]
     for path in paths:
         try:
-            pixels: Any = np.expand_dims(np.asarray(Image.open(path).convert("RGB").resize((width, height))), 0)
+            image = Image.open(path)
+            images.check_memory(image, image.width * image.height)
+            pixels: Any = np.expand_dims(np.asarray(image.convert("RGB").resize((width, height))), 0)
         except UNREADABLE:
             continue
         if source["dtype"] == np.float32:
@@ -174,7 +176,9 @@ def _decode(path: Path, model: EdgeModel) -> None:
     """Decode at the scale at which `images.load` does, with the bare library."""
     try:
         with Image.open(path) as image:
+            pixels = image.width * image.height
             image.draft("RGB", (images.REDUCED * model.width, images.REDUCED * model.height))
+            images.check_memory(image, pixels)
             image.load()
     except UNREADABLE:
         return

@@ -43,7 +43,7 @@ REDUCED = 8
 WEBP_PIXEL, TRANSPARENT_PIXEL, OPAQUE_PIXEL, PROGRESSIVE_PIXEL = 26, 16, 4, 4
 
 # Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
-# JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `_check_memory` judges instead.
+# JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `check_memory` judges instead.
 Image.MAX_IMAGE_PIXELS = None
 
 SMALL = 1 << 16  # bytes; to read such a file at once is cheaper than to seek in it
@@ -89,7 +89,7 @@ def load(
             image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
             pixels = image.width * image.height
             image.draft("RGB", (reduced * width, reduced * height))
-            _check_memory(image, pixels, memory)
+            check_memory(image, pixels, memory)
             image.load()
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
     except ImageError:
@@ -106,7 +106,7 @@ def check_fit(fit: str) -> None:
         raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
 
 
-def _check_memory(image: Image.Image, pixels: int, memory: float) -> None:
+def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHOTO) -> None:
     """Raise `ImageError` if decoding takes too much; `pixels` is how many the file has, whatever the scale."""
     if image.format == "WEBP":
         each = WEBP_PIXEL

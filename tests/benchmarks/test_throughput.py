@@ -51,6 +51,11 @@ def test_the_naive_loop_says_much_the_same(model: EdgeModel, tmp_path: Path) -> 
     assert np.array_equal(probabilities[range(50), told], probabilities.max(1))  # int8 finds some classes equal
 
 
+def test_what_is_too_large_is_passed_over(model: EdgeModel, tmp_path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    assert list(throughput.naive_loop([tmp_path / "bomb.png"], model.path)) == []
+
+
 def test_memory_and_the_first_row(model: EdgeModel, tmp_path: Path) -> None:
     throughput.make_tree(tmp_path / "tree", files=50, each=20)
     assert len(list((tmp_path / "tree").rglob("*.png"))) == 50
