@@ -67,8 +67,8 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 	$(BIN)/python -m cifar_edge.export.tables $(FORMATS)
 
 # The tables of benchmarks/README.md on photos: what the network sees of them, and how many a second.
-photos: $(BENCH)/cnn/exported $(BENCH)/cnn-50-epochs/exported $(BENCH)/resnet8/exported
-	$(BIN)/python -m cifar_edge.benchmarks.photos tests/photos $(foreach run,$^,$(wildcard $(dir $(run))*-float32.tflite $(dir $(run))*-int8.tflite))
+photos: .venv/installed-all
+	$(BIN)/python -m cifar_edge.benchmarks.photos tests/photos nano-float32 nano small-float32 small
 
 throughput: $(BENCH)/quick/exported
 	$(BIN)/python -m cifar_edge.benchmarks.throughput $(BENCH)/quick/quick-int8.tflite
@@ -76,9 +76,10 @@ throughput: $(BENCH)/quick/exported
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
-# 20,000 photos in a bucket, of a cluster's nodes one is killed (`make test` does it with a few); deadly photos.
+# 20,000 photos in a bucket, of a cluster's nodes one is killed (`make test` does it with a few); deadly photos; a node
+# with another kind of processor, emulated by qemu-user-static.
 test-cluster: .venv/installed-dev
-	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py
+	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py tests/arm64/mixed.py
 
 # Two nodes of one processor each on this machine, to try `--cluster`. Ray listens on all interfaces, even if told an
 # address of this machine alone; so whoever connects needs the token in this user's ~/.ray, which `cifar-edge` finds.

@@ -90,7 +90,7 @@ def main(folder: str, *paths: str) -> None:
     """Print the tables."""
     photos = [Path(path) for path in find([folder])]
     models = [EdgeModel(path) for path in paths]
-    names = [f"{model.path.resolve().parent.name}/{model.path.stem} |" for model in models]
+    names = [f"`{model.path.stem}` |" for model in models]
     print(f"right, of {len(photos)} labelled photos\n\n| fit |", *names)
     print("|---" * (1 + len(models)) + "|")
     for fit in images.FITS:
