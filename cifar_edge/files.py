@@ -14,14 +14,14 @@ from cifar_edge.errors import UsageError
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, writer: str = "") -> Iterator[Path]:
     """Give a temporary path with the same suffix beside `path`; rename it to `path` if the block succeeds.
 
     The content is on the disk before the rename, so a pulled plug leaves the old file or the new
     one. If the block raises, what it wrote is removed; an `OSError` without a file name gets that
-    of `path`.
+    of `path`. Who may write `path` while others do needs a name of its own, `writer`.
     """
-    partial = _partial(path)
+    partial = _partial(path, writer)
     try:
         yield partial
         _sync(partial)
@@ -63,8 +63,8 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"{folder}: nothing can be written there ({error.strerror}); choose another folder") from error
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.stem[:50]}.partial{path.suffix}")  # a name may have 255 bytes
+def _partial(path: Path, writer: str = "") -> Path:
+    return path.with_name(f".{path.stem[:50]}{writer}.partial{path.suffix}")  # a name may have 255 bytes
 
 
 def _sync(path: Path) -> None:
