@@ -43,7 +43,7 @@ DIGEST = 16  # bytes of a path's; at ten million paths, two are the same with a 
 
 
 class Paths:
-    """A bag of paths in 16 bytes each: ten million take 160 MB, while it is made too.
+    """A bag of paths in 16 bytes each: ten million take 160 MB, and hardly more while it is made.
 
     Args:
         paths: with surrogates for bytes that are not UTF-8, or with Python's escapes for them, as Parquet has it.
