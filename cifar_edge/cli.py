@@ -81,7 +81,7 @@ def main() -> None:
     """Run the command line; every expected error is one line on stderr and an exit code."""
     warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
     _open_closed_streams()
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr] # a file name may be any bytes
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr] # for any file's name
     try:
         app(prog_name="cifar-edge")
     except CifarEdgeError as error:
@@ -375,7 +375,7 @@ def classify(
             resume=resume,
         )
         return
-    page, summary = Report(report) if report else None, Summary(chosen.labels)
+    page, summary = Report(report, workers) if report else None, Summary(chosen.labels)
     file = None if output == "-" else output
     resumed = file is not None and journal_of(Path(file)).exists()
     started = time.perf_counter()

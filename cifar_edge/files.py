@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import sys
 import tempfile
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cifar_edge.errors import UsageError
+
+LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
 
 
 @contextlib.contextmanager
@@ -64,7 +67,10 @@ def check_writable(folder: Path) -> None:
 
 
 def _partial(path: Path, writer: str = "") -> Path:
-    return path.with_name(f".{path.stem[:50]}{writer}.partial{path.suffix}")  # a name may have 255 bytes
+    name = path.stem
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST // 2]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+    return path.with_name(f".{name}{writer}.partial{path.suffix}")
 
 
 def _sync(path: Path) -> None:

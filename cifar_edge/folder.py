@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import heapq
@@ -9,13 +10,12 @@ import io
 import itertools
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from queue import Empty, Queue, SimpleQueue
 from time import perf_counter
 from typing import Any
 
@@ -31,9 +31,10 @@ from cifar_edge.model import EdgeModel
 from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
 
-BATCH_MILLISECONDS = 50  # of one worker's time: tiny files handed over one by one cost twice as much
+BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
 LARGEST_BATCH = 32  # photos; more gain little, and large photos may follow tiny ones
 AHEAD = 16  # batches each worker may be ahead of the row that is next
+LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
 REMOTE_READERS = 8  # threads for each worker where photos come over a network; one of them decodes, the others wait
 
 
@@ -42,8 +43,8 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
 
     Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
-    A folder that cannot be listed is yielded in place of its content. Of a place that is given in two spellings
-    the first counts, and one inside another not at all.
+    A folder that cannot be listed to its end is yielded too, before what is known of it. Of a place
+    that is given in two spellings the first counts, and one inside another not at all.
 
     Raises:
         UsageError: one of the paths does not exist; before anything is yielded.
@@ -84,17 +85,26 @@ def _search(start: Path) -> Iterator[Path]:
         if not name.endswith("\0"):
             yield path
             continue
-        try:
-            levels.append((path, _names(path)))
-        except OSError:
+        names, whole = _names(path)
+        if not whole:
             yield path
+        levels.append((path, names))
 
 
-def _names(folder: Path) -> list[str]:
-    """Return the names of the photos and folders in a folder, the last first."""
-    with os.scandir(folder) as entries:
-        names = (f"{entry.name}\0" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries)
-        return sorted((name for name in names if name.endswith("\0") or _is_photo(name)), reverse=True)
+def _names(folder: Path) -> tuple[list[str], bool]:
+    """Return the names of the photos and folders in a folder, the last first, and whether that is all of them."""
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    names.append(f"{entry.name}\0")
+                elif _is_photo(entry.name):
+                    names.append(entry.name)
+        whole = True
+    except OSError:  # perhaps in the middle, where a card fails
+        whole = False
+    return sorted(names, reverse=True), whole
 
 
 def _is_photo(name: str) -> bool:
@@ -340,23 +350,57 @@ def _journaled(
 def classify_files(
     files: Iterable[Path | str], rows_of: Callable[[Sequence[Path | str]], list[Row]], workers: int
 ) -> Generator[Row, None, None]:
-    """Yield the rows of files in their order; `rows_of`, a `classifier`, makes them on as many threads."""
-    pool = ThreadPoolExecutor(workers)
+    """Yield the rows of files in their order; `rows_of`, a `classifier`, makes them on as many threads.
+
+    These threads also search, one at a time, so that no row waits until the next file is found.
+    """
     files = iter(files)
-    waiting: deque[Future[list[Row]]] = deque()
-    size = 1
+    turn = threading.Lock()  # whoever has it takes files, and the place in the queue where their rows will be
+    places: Queue[SimpleQueue[list[Row] | BaseException | None]] = Queue(workers * AHEAD)
+    stopping = threading.Event()
+
+    def work() -> None:
+        size = 1
+        while not stopping.is_set():
+            parts: SimpleQueue[list[Row] | BaseException | None] = SimpleQueue()
+            try:
+                with turn:
+                    places.put(parts)
+                    batch = list(itertools.islice(files, size))
+                if not batch:
+                    parts.put(None)
+                    return
+                start, rest = perf_counter(), batch
+                while rest and not stopping.is_set():
+                    rows = rows_of(rest)
+                    parts.put(rows)
+                    rest = rest[len(rows) :]
+                each = (perf_counter() - start) / len(batch)
+                size = max(1, min(LARGEST_BATCH, int(BATCH_SECONDS / max(each, 1e-5))))
+                parts.put([])
+            except BaseException as error:  # to be raised where the rows are wanted
+                parts.put(error)
+                return
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
     try:
-        while batch := list(itertools.islice(files, size)):
-            waiting.append(pool.submit(rows_of, batch))
-            while waiting and (waiting[0].done() or len(waiting) > workers * AHEAD):
-                rows = waiting.popleft().result()
-                yield from rows
-                each = sum(row.milliseconds for row in rows) / len(rows)
-                size = max(1, min(LARGEST_BATCH, int(BATCH_MILLISECONDS / max(each, 0.01))))
-        while waiting:
-            yield from waiting.popleft().result()
+        while True:
+            parts = places.get()
+            while part := parts.get():
+                if isinstance(part, BaseException):
+                    raise part
+                yield from part
+            if part is None:
+                return
     finally:
-        pool.shutdown(cancel_futures=True)
+        stopping.set()
+        with contextlib.suppress(Empty):
+            while True:
+                places.get_nowait()
+        for thread in threads:
+            thread.join(LINGER)
 
 
 def _rows(
@@ -366,7 +410,10 @@ def _rows(
     top_k: int,
     min_confidence: float,
 ) -> list[Row]:
-    """Classify a few files; read all, then infer all, so that threads seldom wait for Python's lock."""
+    """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one.
+
+    All are read, then all inferred, so that threads seldom wait for Python's lock.
+    """
     photos, reasons, reading = [], [], []
     for file in files:
         start = perf_counter()
@@ -376,6 +423,8 @@ def _rows(
         except ImageError as error:
             reasons.append(str(error))
         reading.append(perf_counter() - start)
+        if sum(reading) > BATCH_SECONDS:
+            break
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
     inferring = (perf_counter() - start) / max(1, len(photos))
@@ -383,7 +432,7 @@ def _rows(
     shares = np.take_along_axis(probabilities, best, axis=1)
     ranked = zip(np.isfinite(probabilities.sum(axis=1)).tolist(), best.tolist(), shares.tolist(), strict=True)
     rows = []
-    for file, reason, seconds in zip(files, reasons, reading, strict=True):
+    for file, reason, seconds in zip(files[: len(reading)], reasons, reading, strict=True):
         if not reason:
             finite, *best_first = next(ranked)
             reason = "" if finite else "of no class: the model's scores are not numbers"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
+from operator import mul
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,9 +41,11 @@ FIT = "stretch"
 # photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
 REDUCED = 8
 
-# Bytes that decoding takes for a pixel, as measured. JPEGs of one scan are decoded row by row at a reduced scale; of
-# progressive ones all coefficients are held until the last scan.
-WEBP_PIXEL, TRANSPARENT_PIXEL, OPAQUE_PIXEL, PROGRESSIVE_PIXEL = 26, 16, 4, 4
+# Bytes that decoding takes for a pixel, as measured: by mode, RGB being the only one that needs no conversion. JPEGs of
+# one scan are decoded row by row at a reduced scale; of progressive ones all coefficients, of two bytes each, are held
+# until the last scan.
+WEBP_PIXEL, TRANSPARENT_PIXEL, OTHER_PIXEL, COEFFICIENT = 26, 16, 9, 2
+PIXELS = {"RGB": 4, "L": 6, "P": 6, "1": 6}
 
 # Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
 # JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `check_memory` judges instead.
@@ -86,11 +91,8 @@ def load(
     check_fit(fit)
     try:
         with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
-            image = (exif_thumbnails and _thumbnail(photo, height, width)) or photo
-            pixels = image.width * image.height
-            image.draft("RGB", (reduced * width, reduced * height))
-            check_memory(image, pixels, memory)
-            image.load()
+            decoded = partial(_decoded, wanted=(reduced * width, reduced * height), memory=memory)
+            image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
     except ImageError:
         raise
@@ -113,8 +115,11 @@ def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHO
     elif image.mode[-1] in "Aa" or "transparency" in image.info:
         each = TRANSPARENT_PIXEL
     else:
-        each = OPAQUE_PIXEL
-    needed = each * image.width * image.height + (PROGRESSIVE_PIXEL * pixels if image.info.get("progressive") else 0)
+        each = PIXELS.get(image.mode, OTHER_PIXEL)
+    needed = each * image.width * image.height
+    if image.info.get("progressive"):
+        _, across, down, _ = zip(*image.layer, strict=True)  # type: ignore[attr-defined] # of JPEGs
+        needed += COEFFICIENT * pixels * sum(map(mul, across, down)) // (max(across) * max(down))
     if needed > memory:
         raise ImageError(
             f"too large: to decode it takes {needed / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
@@ -142,7 +147,18 @@ def _open(path: str | Path | BinaryIO) -> BinaryIO:
         os.close(descriptor)
 
 
-def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | None:
+def _decoded(image: Image.Image, wanted: tuple[int, int], memory: float) -> Image.Image:
+    """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height)."""
+    pixels = image.width * image.height
+    image.draft("RGB", wanted)
+    check_memory(image, pixels, memory)
+    image.load()
+    return image
+
+
+def _thumbnail(
+    photo: Image.Image, height: int, width: int, decoded: Callable[[Image.Image], Image.Image]
+) -> Image.Image | None:
     """Return the thumbnail in a photo's EXIF data (JEITA CP-3451, 4.5.4), decoded; None if it will not do."""
     try:
         place = photo.getexif().get_ifd(ExifTags.IFD.IFD1)
@@ -151,12 +167,10 @@ def _thumbnail(photo: Image.Image, height: int, width: int) -> Image.Image | Non
         thumbnail = Image.open(io.BytesIO(content), formats=["JPEG"])
         # Of a picture with bars at two sides, or from before an edit, the aspect ratio is off by more than a pixel.
         skew = abs(thumbnail.width * photo.height - thumbnail.height * photo.width)
-        if skew > max(photo.size) or thumbnail.width < width or thumbnail.height < height:
-            return None
-        thumbnail.load()
+        fits = width <= thumbnail.width <= photo.width and height <= thumbnail.height <= photo.height
+        return decoded(thumbnail) if fits and skew <= max(photo.size) else None
     except Exception:  # what is wrong with it does not matter, the photo itself is there
         return None
-    return thumbnail
 
 
 def _upright(image: Image.Image, photo: Image.Image) -> Image.Image:

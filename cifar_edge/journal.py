@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +22,8 @@ from cifar_edge.results import Row, from_line, order, to_line
 
 
 def journal_of(results: Path) -> Path:
-    """Return where the journal of such results lies."""
-    return Path(f"{results}.partial")
+    """Return where the journal of such results lies: beside the file itself, whatever link leads there."""
+    return Path(f"{os.path.realpath(results)}.partial")
 
 
 class Journal:

@@ -49,6 +49,8 @@ class Lines:
         self._syncing.join()
         with self._file:
             os.fsync(self._file.fileno())
+        if self._failure:  # of pages that are lost the system tells once
+            raise self._failure
 
     def close(self) -> None:
         """Give the file up before it was entered."""

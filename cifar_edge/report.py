@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +25,7 @@ from PIL import Image
 from cifar_edge import images
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.files import atomic, check_writable
-from cifar_edge.machine import default_workers
+from cifar_edge.machine import default_workers, photo_memory
 from cifar_edge.results import Row
 from cifar_edge.summary import Summary
 
@@ -53,13 +54,14 @@ class Report:
 
     Args:
         path: of the page, which is not touched before `write`.
+        workers: how many photos are decoded at a time; see `classify_folder`.
 
     Raises:
         UsageError: `path` does not end in .html, or no file can be written there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.resolve()
+    def __init__(self, path: Path, workers: int | None = None) -> None:
+        self._path, self._workers = path.resolve(), workers or default_workers()
         if self._path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
         if self._path.exists() and not self._path.is_file():
@@ -92,7 +94,7 @@ class Report:
         """
         listed = _choose(self._kept, LISTED)
         pictured = _choose([kept for kept in listed if not kept.row.error], PICTURED)
-        pictures = _thumbnails([kept.row.path for kept in pictured])
+        pictures = _thumbnails([kept.row.path for kept in pictured], self._workers)
         thumbnails = {kept.number: picture for kept, picture in zip(pictured, pictures, strict=True)}
         data = {"facts": list(facts.items())} | self._data(listed, thumbnails, summary)
         with atomic(self._path) as partial:
@@ -180,18 +182,18 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
     return sorted(chosen)
 
 
-def _thumbnails(paths: Sequence[str]) -> list[str]:
-    pool = ThreadPoolExecutor(default_workers())
+def _thumbnails(paths: Sequence[str], workers: int) -> list[str]:
+    pool = ThreadPoolExecutor(workers)
     try:
-        return list(pool.map(_thumbnail, paths))
+        return list(pool.map(partial(_thumbnail, memory=photo_memory(workers)), paths))
     finally:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the others
 
 
-def _thumbnail(path: str) -> str:
+def _thumbnail(path: str, memory: float) -> str:
     """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
     try:
-        pixels = images.load(path, SIDE, SIDE, "crop", exif_thumbnails=True, reduced=2)
+        pixels = images.load(path, SIDE, SIDE, "crop", exif_thumbnails=True, reduced=2, memory=memory)
     except ImageError:
         return ""
     buffer = io.BytesIO()

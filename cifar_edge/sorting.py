@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.files import atomic, only_process
+from cifar_edge.files import LONGEST, atomic, only_process
 from cifar_edge.remote import is_remote
 from cifar_edge.results import Row
 
 PIECE = 1 << 20  # bytes read at once
-LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
+REFUSED = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
+"""How file systems say that they take no such name, as those of USB sticks do of one with a colon."""
 
 
 def check_folder(folder: Path, paths: Sequence[Path | str]) -> None:
@@ -41,7 +43,7 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
 
     Nothing there is overwritten: a photo whose name another one has gets a digest of its content
     added to it (a link, of its target). So it is known what is there already. A photo that cannot
-    be read any more, or not to its end, becomes a row with its reason.
+    be read any more, or not to its end, or whose name is refused there, becomes a row with its reason.
 
     Raises:
         UsageError: another process is sorting into this folder.
@@ -51,36 +53,46 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
     put = _link if link else _copy
     with only_process(folder):
         for row in rows:
-            yield row if row.error else put(row, folder)
+            yield row if row.error else _sorted(row, put, folder)
 
 
-def _link(row: Row, folder: Path) -> Row:
+def _sorted(row: Row, put: Callable[[Row, Path], None], folder: Path) -> Row:
+    """Put a photo where it belongs; if that fails and it is the photo's fault, say so in its row."""
+    try:
+        put(row, folder)
+    except ImageError as error:
+        reason = str(error)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        reason = f"{error.strerror}; {folder} may not take such a name"
+    else:
+        return row
+    return replace(row, label="", confidence=None, top=(), error=f"could not be copied: {reason}")
+
+
+def _link(row: Row, folder: Path) -> None:
     target = Path(row.path).absolute()
     place = _place(row, folder)
     if os.path.lexists(place) and not (place.is_symlink() and place.readlink() == target):
         place = _with_digest(place, hashlib.sha256(os.fsencode(target)).hexdigest())
     if not os.path.lexists(place):
         place.symlink_to(target)
-    return row
 
 
-def _copy(row: Row, folder: Path) -> Row:
+def _copy(row: Row, folder: Path) -> None:
     place = _place(row, folder)
-    try:
-        if os.path.lexists(place):
-            digest = _digest(row.path)
-            if not (place.is_file() and _digest(place) == digest):
-                place = _with_digest(place, digest)
-        if not os.path.lexists(place):
-            with atomic(place) as partial, partial.open("wb") as file:
-                file.writelines(_content(row.path))
-            # The photo may be gone by now, and on some cards files have no owners.
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                times = Path(row.path).stat()
-                os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
-    except ImageError as error:
-        return replace(row, label="", confidence=None, top=(), error=f"could not be copied: {error}")
-    return row
+    if os.path.lexists(place):
+        digest = _digest(row.path)
+        if not (place.is_file() and _digest(place) == digest):
+            place = _with_digest(place, digest)
+    if not os.path.lexists(place):
+        with atomic(place) as partial, partial.open("wb") as file:
+            file.writelines(_content(row.path))
+        # The photo may be gone by now, and on some cards files have no owners.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            times = Path(row.path).stat()
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _content(path: str | Path) -> Iterator[bytes]:

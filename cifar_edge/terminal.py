@@ -266,5 +266,6 @@ def _bar(*columns: Any, visible: bool = True) -> Progress:
         *columns,
         console=messages,
         transient=True,
+        redirect_stdout=False,  # which may be a pipe, whose rows would go to the terminal
         disable=messages.quiet or not messages.is_terminal or not visible,
     )

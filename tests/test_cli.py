@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import pty
 import re
 import resource
 import shutil
@@ -177,6 +178,28 @@ def test_a_pipe_gets_no_colours_and_whole_lines(int8: Path) -> None:
     result = process("classify", PHOTOS, "--model", int8, env={**os.environ, "COLUMNS": "20", "TERM": "xterm"})
     assert "\x1b" not in result.stdout + result.stderr
     assert f"{PHOTOS}/truck/garbage_truck.png\n" in result.stdout
+
+
+def test_rows_go_into_the_pipe_while_progress_is_on_the_terminal(int8: Path) -> None:
+    terminal, stderr = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "cifar_edge", "classify", PHOTOS, "--model", int8],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment,
+    ) as process:
+        os.close(stderr)
+        rows, _ = process.communicate()
+    assert f"{PHOTOS}/truck/garbage_truck.png\n" in rows.decode()
+    assert b"\x1b[?25l" in os.read(terminal, 1 << 16)  # the cursor is hidden: there is a bar
+    os.close(terminal)
+
+
+def test_any_name_can_be_printed(int8: Path, tmp_path: Path) -> None:
+    shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "猫.jpg")
+    result = process("classify", tmp_path, "--model", int8, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert "猫.jpg" in result.stdout
 
 
 def test_a_reader_that_stops_gets_no_complaint(int8: Path) -> None:

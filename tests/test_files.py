@@ -56,3 +56,11 @@ def test_files_get_their_names_together_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"export\.json"):
         write_together({first: b"new", second: b"new"})
     assert (first.read_bytes(), sorted(tmp_path.iterdir())) == (b"old", [second, first])
+
+
+def test_long_names_that_begin_alike_do_not_meet(tmp_path: Path) -> None:
+    names = [tmp_path / f"{60 * 'a'}-{day}.csv" for day in ("monday", "tuesday")]
+    with atomic(names[0]) as first, atomic(names[1]) as second:
+        first.write_text("monday")
+        second.write_text("tuesday")
+    assert [name.read_text() for name in names] == ["monday", "tuesday"]

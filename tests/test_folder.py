@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,8 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder, folder, images
+from cifar_edge.benchmarks.photos import exif_with
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.folder import find
 from cifar_edge.results import order
@@ -197,22 +203,78 @@ def test_scores_that_are_no_numbers_are_an_error(model: EdgeModel, monkeypatch: 
     assert "not numbers" in row.error
 
 
-def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    photo = (PHOTOS / "ship" / "yacht.png").read_bytes()
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(photo)
-    reached: list[Path] = []
+def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = (PHOTOS / "cat").glob("*.jpg")
+    searching = threading.Event()
 
     def slow(paths: object) -> Iterator[Path]:
-        for path in sorted(tmp_path.iterdir()):
-            reached.append(path)
-            yield path
-            time.sleep(0.5)
+        yield first
+        assert searching.wait(20)
+        yield from others
 
     monkeypatch.setattr(folder, "find", slow)
-    rows = classify_folder(tmp_path, model)
-    next(rows)
-    assert len(reached) <= 2
+    rows = classify_folder(PHOTOS / "cat", model, workers=1)
+    assert next(rows).path == str(first)
+    searching.set()
+    assert [row.path for row in rows] == list(map(str, others))
+
+
+def test_what_fails_while_searching_is_told(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(paths: object) -> Iterator[Path]:
+        yield from (PHOTOS / "cat").glob("*.jpg")
+        raise MemoryError("no room for names")
+
+    monkeypatch.setattr(folder, "find", broken)
+    with pytest.raises(MemoryError, match="no room for names"):
+        list(classify_folder(PHOTOS / "cat", model, workers=3))
+
+
+def test_slow_photos_after_tiny_ones_have_their_rows_one_by_one(
+    model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        (tmp_path / f"{number:03}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
+    image = np.zeros((32, 32, 3), np.uint8)
+    begun: list[int] = []
+
+    def load(path: Path, **how: Any) -> NDArray[np.uint8]:
+        begun.append(int(path.stem))
+        if begun[-1] >= 100:
+            time.sleep(2 * folder.BATCH_SECONDS)
+        return image
+
+    monkeypatch.setattr(folder.images, "load", load)
+    rows = classify_folder(tmp_path, model, workers=1)
+    for row in rows:
+        if Path(row.path).stem == "100":
+            break
+    assert begun[-1] < 110  # not all that were handed over together
+    rows.close()
+    stopped = len(begun)
+    time.sleep(4 * folder.BATCH_SECONDS)
+    assert len(begun) == stopped
+
+
+def test_of_a_folder_whose_listing_breaks_off_what_is_known_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").touch()
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def failing(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def entries() -> Iterator[os.DirEntry[str]]:
+            with real(path) as found:
+                yield from itertools.islice(found, 2)
+            raise OSError(errno.EIO, "Input/output error")
+
+        yield entries()
+
+    monkeypatch.setattr(os, "scandir", failing)
+    place, *photos = find([tmp_path])
+    assert place == tmp_path
+    assert len(photos) == 2
 
 
 def test_the_card_s_fit_or_the_one_asked_for(model: EdgeModel, tmp_path: Path) -> None:
@@ -222,6 +284,21 @@ def test_the_card_s_fit_or_the_one_asked_for(model: EdgeModel, tmp_path: Path) -
     assert told[None] == told[model.card.fit]
     with pytest.raises(UsageError, match="must be one of crop, pad, stretch"):
         classify_folder(photo, model, fit="zoom")
+
+
+def test_a_camera_s_thumbnail_counts_if_asked_for(model: EdgeModel, tmp_path: Path) -> None:
+    """Of a grey photo with a picture of a ship for a thumbnail."""
+    ship = tmp_path / "ship.jpg"
+    with Image.open(PHOTOS / "ship" / "yacht.png") as opened:
+        opened.convert("RGB").resize((160, 120)).save(ship)
+    Image.new("RGB", (800, 600), "grey").save(tmp_path / "grey.jpg", exif=exif_with(ship.read_bytes()))
+    told = {
+        (path.stem, thumbnails): next(classify_folder(path, model, exif_thumbnails=thumbnails, top_k=10)).top
+        for path in (ship, tmp_path / "grey.jpg")
+        for thumbnails in (False, True)
+    }
+    assert told["grey", True] == told["ship", False] == told["ship", True]
+    assert told["grey", False] != told["ship", False]
 
 
 def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def test_a_camera_s_thumbnail_is_taken_if_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "cut", "wanted"), [((160, 90), None, 32), ((160, 120), None, 128), ((160, 120), 300, 32)]
+    ("size", "cut", "wanted"),
+    [((160, 90), None, 32), ((160, 120), None, 128), ((160, 120), 300, 32), ((1600, 1200), None, 32)],
 )
 def test_a_thumbnail_that_will_not_do(size: tuple[int, int], cut: int | None, wanted: int, tmp_path: Path) -> None:
     with_thumbnail(tmp_path / "photo.jpg", size, cut=cut)
@@ -239,7 +240,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         "folder.jpg": "a link to a folder, which is not followed",
         "pipe.jpg": "not a regular file",
         "socket.jpg": "not a regular file",
-        "bomb.png": "to decode it takes 1,600 MB, a photo may take 1,000 MB here",
+        "bomb.png": "to decode it takes 2,400 MB, a photo may take 1,000 MB here",
         "transparent.png": "to decode it takes 1,024 MB",
         "float.tif": "pixels of 32 bits",
     }.items():
@@ -251,9 +252,20 @@ def test_what_a_photo_may_take_is_judged_at_the_scale_at_which_it_is_decoded(tmp
     photo = Image.new("RGB", (4_000, 3_000), "red")
     photo.save(tmp_path / "baseline.jpg")
     photo.save(tmp_path / "progressive.jpg", progressive=True)
+    photo.save(tmp_path / "progressive-444.jpg", progressive=True, subsampling=0)
     photo.save(tmp_path / "photo.png")
+    photo.convert("L").save(tmp_path / "grey.png")
+    photo.convert("CMYK").save(tmp_path / "print.tif")
     photo.save(tmp_path / "photo.webp", lossless=True, method=0)
-    takes = {"baseline.jpg": 1, "progressive.jpg": 49, "photo.png": 48, "photo.webp": 312}
+    takes = {
+        "baseline.jpg": 1,
+        "progressive.jpg": 37,
+        "progressive-444.jpg": 73,
+        "photo.png": 48,
+        "grey.png": 72,
+        "print.tif": 108,
+        "photo.webp": 312,
+    }
     for name, megabytes in takes.items():
         assert load(tmp_path / name, 32, 32, memory=megabytes * 1e6 + 1e6).shape == (32, 32, 3)
         with pytest.raises(ImageError, match="fewer --workers leave more for each"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder, folder
 from cifar_edge.errors import ResultsError, UsageError
+from cifar_edge.lines import Lines
 from cifar_edge.results import Row, order
 
 from .test_card import foreign
@@ -135,6 +137,8 @@ def test_nothing_is_classified_twice(model: EdgeModel, monkeypatch: pytest.Monke
     [
         ({"resume": False}, "go on with --resume, or delete it"),
         ({"top_k": 3}, r"another top-k \(2; now 3\)"),
+        ({"fit": "crop"}, r"another fit \(stretch; now crop\)"),
+        ({"exif_thumbnails": True}, r"another use of thumbnails \(False; now True\)"),
         ({"min_confidence": 0.5}, r"another min-confidence \(0.0; now 0.5\)"),
         ({"sort_into": None}, r"another folder to sort into \(.*/sorted; now None\)"),
         ({"link": True}, "another kind of copies"),
@@ -210,6 +214,26 @@ def test_a_disk_that_fails_late_is_noticed(model: EdgeModel, monkeypatch: pytest
     with pytest.raises(ResultsError, match=r"Input/output error; .* the rows so far are in .*out\.csv\.partial"):
         list(rows)
     monkeypatch.undo()
+
+
+def test_a_disk_that_fails_after_the_last_row_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system says once of what is lost, and says it to whoever asks first."""
+    failed = threading.Event()
+
+    def fails_once(descriptor: int) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+
+    def write_one_line() -> None:
+        with Lines(tmp_path / "rows", sync_seconds=0.01) as lines:
+            lines.append(b"a row\n")
+            assert failed.wait(20)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        write_one_line()
 
 
 def test_what_fails_at_the_end_is_all_that_is_left_to_do(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,3 +165,20 @@ def test_a_photo_that_goes_while_it_is_copied_has_its_copy(monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", remove)
     assert sort(photo) == [photo]
     assert found() == {"cat/1.jpg": "one"}
+
+
+def test_a_name_that_the_target_refuses_costs_one_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sticks with exFAT refuse colons."""
+    real = Path.open
+
+    def refusing(path: Path, mode: str = "r", **how: Any) -> Any:
+        if ":" in path.name and mode == "wb":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(path, mode, **how)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    rows = sort(row("12:30.jpg", content="one"), row("2.jpg", content="two"))
+    assert rows[0].error == "could not be copied: Invalid argument; sorted may not take such a name"
+    assert (rows[0].label, rows[0].confidence, rows[0].top) == ("", None, ())
+    assert not rows[1].error
+    assert found() == {"cat/2.jpg": "two"}
