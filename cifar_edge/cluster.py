@@ -363,7 +363,8 @@ def _round(
     except ray.exceptions.RayError as error:
         raise ResultsError(f"Ray: {first_line(error)}; what is done is kept for --resume") from error
     if not listed:  # smaller groups of all the others would be no help
-        raise ResultsError("whoever listed the photos was killed again and again; what is done is kept for --resume")
+        why = trouble.last or "killed"
+        raise ResultsError(f"whoever lists the photos is lost each time ({why}); what is done is kept for --resume")
 
 
 def _results(job: Any, listing: Any) -> Iterator[dict[str, Any]]:
