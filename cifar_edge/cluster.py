@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from cifar_edge import __version__, remote
@@ -51,6 +51,7 @@ GROUP_BYTES = 1 << 28  # of photos; a lost worker costs as much reading
 
 RETRIES = 2  # of a group whose worker is lost; then it is left to the next round
 FAILURES = 20  # of groups in a row, after which the run ends: it is not about them
+PAUSE = 3  # seconds after each, that a node which can do nothing does not take the groups away from others
 HANGING = 300  # seconds for a photo, after which its worker is killed
 STALLED = 3600  # seconds in which nothing goes on at all, after which the run ends
 LOOKED_AT = 100_000  # photos that have their rows, after which the lister says that it is alive
@@ -419,6 +420,7 @@ def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
             raise ResultsError(f"{lacking[0]} is not there any longer")
         write_part(output, rows)
     except Exception as error:  # whatever it is, another node or the next round may have more luck
+        sleep(PAUSE)
         return {"kind": "failure", "photos": 0, "reason": os.fsencode(_reason(error))}
     finally:
         faulthandler.cancel_dump_traceback_later()

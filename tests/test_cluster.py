@@ -251,6 +251,7 @@ def test_a_node_that_has_lost_its_drive_writes_no_rows(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.get", lambda reference: reference)
+    monkeypatch.setattr(cluster, "PAUSE", 0)
     photo, gone = tmp_path / "photos" / "a.png", {"kind": "group", "text": os.fsencode(tmp_path / "photos" / "b.png")}
     job = cluster.Job.of(
         EdgeModel(run / "cnn-int8.tflite"), folder.Options("crop"), str(tmp_path / "results"), [str(photo)]
@@ -265,10 +266,12 @@ def test_a_node_that_has_lost_its_drive_writes_no_rows(
     assert cluster._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
 
 
-def test_groups_that_fail_are_tried_again_before_the_run_ends_with_the_reason(
-    node: Nodes, run: Path, tmp_path: Path
+def test_when_one_group_after_the_other_fails_the_run_ends_with_the_reason(
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The output goes away when the nodes have been asked for it."""
+    monkeypatch.setattr(cluster, "ROUNDS", (1,))
+    monkeypatch.setattr(cluster, "FAILURES", 2)
     output = tmp_path / "results"
     with pytest.raises(ResultsError, match=r"on .*: \[Errno 2\] .*/results/.*; what is done is kept for --resume"):
         cluster.classify_on_cluster(
