@@ -18,10 +18,10 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from time import monotonic, sleep
 from typing import Any
 
 from cifar_edge import __version__, remote
@@ -50,8 +50,11 @@ FIRST_GROUPS = 50  # photos each; they grow with what is listed, that few photos
 GROUP_BYTES = 1 << 28  # of photos; a lost worker costs as much reading
 
 RETRIES = 2  # of a group whose worker is lost; then it is left to the next round
+FAILURES = 20  # of groups in a row, after which the run ends: it is not about them
+PAUSE = 3  # seconds after each, that a node which can do nothing does not take the groups away from others
 HANGING = 300  # seconds for a photo, after which its worker is killed
-STALLED = 3600  # seconds without any group done, after which the run ends
+STALLED = 3600  # seconds in which nothing goes on at all, after which the run ends
+LOOKED_AT = 100_000  # photos that have their rows, after which the lister says that it is alive
 
 OBJECT_STORE = 150_000_000  # bytes, for a cluster that is started here
 
@@ -67,6 +70,7 @@ class Job:
         pixel_range: what it takes for black and white, likewise.
         options: of `classifier`.
         output: a data set's folder; a URI, or a path that all machines share.
+        shared: paths that all machines have.
     """
 
     model: str
@@ -75,11 +79,28 @@ class Job:
     pixel_range: tuple[float, float]
     options: Options
     output: str
+    shared: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: EdgeModel, options: Options, output: str) -> Job:
+    def of(cls, model: EdgeModel, options: Options, output: str, shared: Iterable[str]) -> Job:
         """Pack a model whose file is on this machine."""
-        return cls(model.path.name, model.path.read_bytes(), model.labels, model.pixel_range, options, output)
+        content = model.path.read_bytes()
+        return cls(model.path.name, content, model.labels, model.pixel_range, options, output, tuple(shared))
+
+
+class Trouble(logging.Handler):
+    """Why photos were left to the next round; of lost tasks, Ray Data tells this to nobody but its log.
+
+    Attributes:
+        last: of the reasons, "" if there is none.
+    """
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the reason."""
+        if record.exc_info and isinstance(record.exc_info[1], Exception):
+            self.last = first_line(record.exc_info[1])
 
 
 def classify_on_cluster(
@@ -122,7 +143,7 @@ def classify_on_cluster(
 
     Raises:
         UsageError: as `classify_folder`; or there is no such cluster, or a node has not this version of the package,
-            or not the paths.
+            or not the paths; or another run writes there.
         ResultsError: photos without a row remain; `_MISSING` in the data set names them. Or rows cannot be written, or
             nothing is going on.
         StorageError: a URI cannot be reached.
@@ -135,20 +156,25 @@ def classify_on_cluster(
     if next(list_photos(places), None) is None:
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
     data_set = DataSet(folder, request(places, model, options), resume)
-    with _connected(address):
-        say(_check_nodes(_shared(places, folder)))
-        job = Job.of(model, options, folder)
-        tally = data_set.tally()
+    shared = _shared(places, data_set.folder)
+    with data_set.alone(), _connected(address) as trouble:
+        import ray
+
+        say(_check_nodes(shared))
+        job = ray.put(Job.of(model, options, data_set.folder, shared))
+        tally = data_set.reopen()
+        advance(tally.summary.photos)
         for largest in ROUNDS:
-            _round(job, places, tally.paths, largest, advance)
-            tally = data_set.tally()
+            _round(job, places, tally.paths, largest, advance, trouble)
+            tally = data_set.reopen()
             if next(_without_row(places, tally.paths), None) is None:
                 data_set.finish(tally)
                 return tally.summary
     missing = [file for file, _ in _without_row(places, tally.paths)]
     raise ResultsError(
         f"{folder}: {len(missing):,} photos have no row yet, as {', '.join(missing[:3])}: they came meanwhile, or "
-        f"whoever reads them is killed or hangs; {data_set.lack(missing)} names all, --resume tries again"
+        f"whoever reads them is killed or hangs{trouble.last and f' ({trouble.last})'}; {data_set.lack(missing)} names "
+        "all, --resume tries again"
     )
 
 
@@ -167,39 +193,51 @@ def _without_row(places: Sequence[Path | str], done: Paths) -> Iterator[tuple[st
     return ((file, size) for file, size in list_photos(places) if file not in done)
 
 
-def grouped(photos: Iterable[tuple[str, int]], largest: int, most_bytes: int = GROUP_BYTES) -> Iterator[list[str]]:
+def grouped(
+    photos: Iterable[tuple[str, int]], largest: int, done: Container[str] = (), most_bytes: int = GROUP_BYTES
+) -> Iterator[list[str]]:
     """Yield groups of photos' paths: many small ones together, large ones apart.
 
     Args:
         photos: paths, and sizes in bytes.
         largest: how many a group may have; the first ones have fewer.
+        done: paths that are left out; there is an empty group after each `LOOKED_AT` photos, as a sign of life.
         most_bytes: how many the photos of a group have together, unless it is one photo.
     """
     group: list[str] = []
-    size = 0
-    for listed, (path, its_size) in enumerate(photos):
-        limit = min(largest, max(FIRST_GROUPS, listed // 20))
+    size = new = 0
+    for looked_at, (path, its_size) in enumerate(photos, 1):
+        if looked_at % LOOKED_AT == 0:
+            yield []
+        if path in done:
+            continue
+        limit = min(largest, max(FIRST_GROUPS, new // 20))
         if group and (len(group) >= limit or size + its_size > most_bytes):
             yield group
             group, size = [], 0
         group.append(path)
         size += its_size
+        new += 1
     if group:
         yield group
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    """Be connected to a cluster, or have one."""
+def _connected(address: str | None) -> Iterator[Trouble]:
+    """Be connected to a cluster, or have one; give what is heard of lost tasks."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a thread that outlives an interrupted run would connect again
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a thread that outlives a stopped run would connect again
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # of who takes too much memory; Ray would never end
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what counts is said below
+    trouble = Trouble()
+    log = logging.getLogger("ray.data")
+    log.handlers = [trouble]  # what counts is said below
+    log.setLevel(logging.ERROR)
     warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
     if ray.is_initialized():  # by who calls this
-        yield
+        yield trouble
         return
     if address:
         _check_address(address)
@@ -213,9 +251,15 @@ def _connected(address: str | None) -> Iterator[None]:
                 "that was started with a token needs RAY_AUTH_MODE=token and ~/.ray/auth_token"
             ) from error
         ray.init("local", object_store_memory=OBJECT_STORE, **quiet)
+    except RuntimeError as error:  # another version, in several lines
+        raise UsageError(f"{' '.join(str(error).split())}; install the same on all machines") from error
     try:
-        yield
+        yield trouble
     finally:
+        for thread in threading.enumerate():
+            # Of a run that was stopped; one that asks Ray for something after its end would end this process at once.
+            if thread.name.startswith(("StreamingExecutor", "iter_threaded")):
+                thread.join(timeout=10)
         ray.shutdown()
 
 
@@ -223,7 +267,7 @@ def _check_address(address: str) -> None:
     """Raise `UsageError` if nobody listens there; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, ValueError) as error:
         raise UsageError(f"{address}: no Ray cluster answers there ({error}); HOST:PORT is what is needed") from error
 
@@ -239,11 +283,13 @@ def _check_nodes(shared: Sequence[str]) -> str:
     """Return how many nodes there are.
 
     Raises:
-        UsageError: one has not this version of the package, or not the paths that all have to share.
+        UsageError: one has not this version of the package, or not the paths that all have to share; or there is none.
     """
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    if not nodes:
+        raise UsageError("the cluster has no processors; add a node: ray start --address=HOST:PORT")
     asked = [(node["NodeManagerAddress"], _on(node["NodeID"], _about).remote(shared)) for node in nodes]
     kinds = set()
     for address, answer in asked:
@@ -264,121 +310,136 @@ def _check_nodes(shared: Sequence[str]) -> str:
 
 
 def _about(shared: Sequence[str]) -> tuple[str, str, list[str]]:
-    return __version__, platform.machine(), [path for path in shared if not os.path.lexists(path)]
+    return __version__, platform.machine(), _lacking(shared)
+
+
+def _lacking(shared: Sequence[str]) -> list[str]:
+    return [path for path in shared if not os.path.lexists(path)]
 
 
 def _on(node: str, function: Callable[..., Any]) -> Any:
     """Return a function as a task of a certain node that takes no processor."""
     import ray
 
-    return ray.remote(function).options(**_once_on(node))
+    return ray.remote(function).options(**_only(node), max_retries=0)
 
 
-def _once_on(node: str) -> dict[str, Any]:
+def _only(node: str) -> dict[str, Any]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False), "max_retries": 0}
+    return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _round(job: Job, places: Sequence[Path | str], done: Paths, largest: int, advance: Callable[[int], None]) -> None:
-    """Classify the photos that have no row yet, or most of them: who was killed, or hung, leaves some out.
+def _round(
+    job: Any,
+    places: Sequence[Path | str],
+    done: Paths,
+    largest: int,
+    advance: Callable[[int], None],
+    trouble: Trouble,
+) -> None:
+    """Classify the photos that have no row yet, or most of them: who was killed, hung or failed leaves some out.
 
     Raises:
-        ResultsError: rows cannot be written, photos not be listed or a URI not be reached, or nothing is going on.
+        ResultsError: photos cannot be listed, one group after the other fails, or nothing is going on.
     """
     import ray
+    from ray.data.exceptions import ExecutionTimeoutError
 
-    context = ray.data.DataContext.get_current()
-    context.target_max_block_size = 1  # a group makes a block, and so a task
-    context.max_errored_blocks = -1  # of lost groups the next round takes care
-    context.enable_progress_bars = False
-    here = ray.get_runtime_context().get_node_id()
-    listing, shared = ray.put((places, done, largest)), ray.put(job)
-    # Photos are listed once: done again elsewhere, it could make other groups.
-    groups = ray.data.range(1).map_batches(functools.partial(_list_groups, listing), **_once_on(here))
-    results = groups.map(functools.partial(_classify_group, shared), num_cpus=1, max_retries=RETRIES)
-    listed = False
+    listed, failures = False, 0
     try:
-        for result in _in_time(results.iter_rows(), STALLED):
-            if result["failure"]:
-                raise ResultsError(f"{result['failure']}; what is done is kept for --resume")
-            listed |= result["photos"] == 0
-            advance(result["photos"])
-    except Empty:
-        raise ResultsError(
-            f"{job.output}: no photo was done for {STALLED // 60} minutes; what is done is kept for --resume"
-        ) from None
+        for result in _results(job, ray.put((places, done, largest))):
+            kind, reason = result["kind"], os.fsdecode(result["reason"])
+            if kind == "done":
+                failures = 0
+                advance(result["photos"])
+            elif kind == "failure":
+                failures += 1
+                trouble.last = reason
+            if kind == "unlisted" or failures == FAILURES:
+                raise ResultsError(f"{reason}; what is done is kept for --resume")
+            listed |= kind == "end"
+    except ExecutionTimeoutError:
+        raise ResultsError(f"nothing was done for {STALLED // 60} minutes; what is done is kept for --resume") from None
     except ray.exceptions.RayError as error:
         raise ResultsError(f"Ray: {first_line(error)}; what is done is kept for --resume") from error
     if not listed:  # smaller groups of all the others would be no help
-        raise ResultsError(f"{job.output}: whoever listed the photos was killed; what is done is kept for --resume")
+        why = trouble.last or "killed"
+        raise ResultsError(f"whoever lists the photos is lost each time ({why}); what is done is kept for --resume")
 
 
-def _in_time(items: Iterable[Any], seconds: float) -> Iterator[Any]:
-    """Pass on what comes; raise `Empty` when nothing has come for so long."""
-    come: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+def _results(job: Any, listing: Any) -> Iterator[dict[str, Any]]:
+    """Yield what comes of each group of photos, as soon as it does."""
+    import ray
 
-    def take() -> None:
-        try:
-            for item in items:
-                come.put(("item", item))
-            come.put(("end", None))
-        except BaseException as error:
-            come.put(("error", error))
-
-    threading.Thread(target=take, daemon=True).start()
-    while (message := come.get(timeout=seconds))[0] == "item":
-        yield message[1]
-    if message[1]:
-        raise message[1]
+    context = ray.data.DataContext.get_current().copy()
+    context.target_max_block_size = 1  # a group makes a block, and so a task
+    context.max_errored_blocks = -1  # of lost groups the next round takes care
+    context.execution_no_progress_timeout_s = STALLED
+    context.enable_progress_bars = False
+    here = ray.get_runtime_context().get_node_id()
+    with ray.data.DataContext.current(context):
+        # Whoever takes a killed lister's place may find more photos, and make groups that overlap: see `reopen`.
+        groups = ray.data.range(1).map_batches(
+            functools.partial(_list_groups, listing), **_only(here), max_retries=RETRIES
+        )
+        yield from groups.map(functools.partial(_classify_group, job), num_cpus=1, max_retries=RETRIES).iter_rows()
 
 
 def _list_groups(listing: Any, _: Any) -> Iterator[dict[str, list[Any]]]:
-    """List what has no row, on a worker; a group without files says that this is the end, and why if too early."""
+    """List what has no row, on a worker: groups, and at last how that ended."""
     import ray
 
+    def row(kind: str, text: str = "") -> dict[str, list[Any]]:
+        return {"kind": [kind], "text": [os.fsencode(text)]}
+
     places, done, largest = ray.get(listing)
-    failure = ""
     try:
-        for group in grouped(_without_row(places, done), largest):
-            yield {"files": [os.fsencode("\0".join(group))], "failure": [""]}
+        for group in grouped(list_photos(places), largest, done):
+            yield row("group", "\0".join(group)) if group else row("alive")
     except Exception as error:  # whatever it is, the next round would meet it too
-        failure = _failure(error)
-    yield {"files": [b""], "failure": [failure]}
+        yield row("unlisted", _reason(error))
+    else:
+        yield row("end")
 
 
 def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Classify a group and write its rows, on a worker; of a group without files, only pass on what it says."""
-    if not row["files"]:
-        return {"photos": 0, "failure": row["failure"]}
-    files = os.fsdecode(row["files"]).split("\0")
+    """Classify a group and write its rows, on a worker; pass on what else the lister says."""
+    if row["kind"] != "group":
+        return {"kind": row["kind"], "photos": 0, "reason": row["text"]}
+    files = os.fsdecode(row["text"]).split("\0")
     rows = []
     try:
-        rows_of, folder = _prepared(job)
-        _end_if_nothing_happens()
+        armed = _end_if_nothing_happens()
+        rows_of, output, shared = _prepared(job)
         for one in classify_files(files, rows_of, readers_for(1, files)):
             rows.append(one)
-            _end_if_nothing_happens()
-        write_part(folder, rows)
-    except Exception as error:  # whatever it is, other groups would meet it too
-        return {"photos": 0, "failure": _failure(error)}
+            if monotonic() - armed > 1:  # it costs a thread each time
+                armed = _end_if_nothing_happens()
+        if any(one.error for one in rows) and (lacking := _lacking(shared)):
+            raise ResultsError(f"{lacking[0]} is not there any longer")
+        write_part(output, rows)
+    except Exception as error:  # whatever it is, another node or the next round may have more luck
+        sleep(PAUSE)
+        return {"kind": "failure", "photos": 0, "reason": os.fsencode(_reason(error))}
     finally:
         faulthandler.cancel_dump_traceback_later()
-    return {"photos": len(rows), "failure": ""}
+    return {"kind": "done", "photos": len(rows), "reason": b""}
 
 
-def _failure(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return f"on {platform.node()}: {first_line(error)}"
 
 
-def _end_if_nothing_happens() -> None:
+def _end_if_nothing_happens() -> float:
     """Let this process end unless this is called again soon; even a decoder that lets no other thread run is ended."""
     faulthandler.dump_traceback_later(HANGING, exit=True, file=sys.stderr)
+    return monotonic()
 
 
 @functools.lru_cache(maxsize=1)
-def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row]], str]:
-    """Return a classifier, made once in a process, and where its rows go."""
+def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row]], str, tuple[str, ...]]:
+    """Return a classifier, made once in a process, where its rows go, and what all nodes share."""
     import ray
 
     job: Job = ray.get(reference)
@@ -386,4 +447,4 @@ def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row
         path = Path(folder, job.model)
         path.write_bytes(job.content)
         model = EdgeModel(path, labels=job.labels, pixel_range=job.pixel_range)
-    return classifier(model, job.options, 1, photo_memory(processors())), job.output
+    return classifier(model, job.options, 1, photo_memory(processors())), job.output, job.shared

@@ -3,19 +3,21 @@
     results/_request.json     what the run was asked for
     results/part-*.parquet    the rows of some hundred photos; the name is a digest of their paths
     results/_SUCCESS          counts, as JSON, once every photo has its row
-    results/_MISSING          or, after a run that could not do so, the paths of the photos without one, a line each
+    results/_MISSING          or the paths of the photos that are left without one after all, a line each
 
 A part appears whole or not at all, and a task that is done again writes the same part again. So whatever was
 killed, what is there counts. Readers of Parquet data sets pass over names that begin with `_` or a dot; with a dot
-begin parts that are being written.
+begin parts that are being written. One run at a time writes there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -27,7 +29,7 @@ import numpy as np
 
 from cifar_edge import remote
 from cifar_edge.errors import ResultsError, UsageError
-from cifar_edge.files import atomic
+from cifar_edge.files import atomic, only_process
 from cifar_edge.journal import check_request
 from cifar_edge.results import Row, from_record, write_parquet
 from cifar_edge.summary import Summary
@@ -41,7 +43,7 @@ DIGEST = 16  # bytes of a path's; at ten million paths, two are the same with a 
 
 
 class Paths:
-    """A set of paths in 16 bytes each: ten million take 160 MB.
+    """A bag of paths in 16 bytes each: ten million take 160 MB, and hardly more while it is made.
 
     Args:
         paths: with surrogates for bytes that are not UTF-8, or with Python's escapes for them, as Parquet has it.
@@ -51,13 +53,17 @@ class Paths:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._sorted = np.sort(np.frombuffer(b"".join(map(_digest, paths)), f"S{DIGEST}"))
+        self._sorted = np.fromiter(map(_digest, paths), f"S{DIGEST}")
+        self._sorted.sort()
         self.repeated = int((self._sorted[1:] == self._sorted[:-1]).sum())
 
     def __contains__(self, path: str) -> bool:
-        digest = np.frombuffer(_digest(path), self._sorted.dtype)[0]
-        place = self._sorted.searchsorted(digest)
-        return bool(place < len(self._sorted) and self._sorted[place] == digest)
+        return self.count(path) > 0
+
+    def count(self, path: str) -> int:
+        """Return how many times a path is in there."""
+        digest = _digest(path)
+        return int(self._sorted.searchsorted(digest, "right") - self._sorted.searchsorted(digest, "left"))
 
 
 def _digest(path: str) -> bytes:
@@ -91,7 +97,7 @@ class DataSet:
 
         self.folder = folder.rstrip("/")
         if self.folder.endswith((".csv", ".jsonl", ".parquet")):
-            raise UsageError(f"{folder}: many files are written there; name a folder, or a file on this machine")
+            raise UsageError(f"{folder}: many files are written there; name a folder")
         self._labels: Sequence[str] = request["choice of labels"]
         asked = json.dumps(request).encode("ascii")
         names = {name for name in self._names() if not name.startswith(".")}
@@ -103,16 +109,22 @@ class DataSet:
             return
         if not resume:
             raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
-        check_request(f"{folder}/{REQUEST}", self._read(REQUEST), asked)
-        for outcome in names & {SUCCESS, MISSING}:
-            self._remove(outcome)
+        check_request(self.folder, self._read(REQUEST), asked)
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the folder against other processes, where that can be: a bucket has no locks.
+
+        Raises:
+            UsageError: another process has it.
+        """
+        return contextlib.nullcontext() if remote.is_remote(self.folder) else only_process(Path(self.folder))
 
     def complete(
         self, files: Iterable[Path | str], classify: Callable[[Iterable[Path | str]], Iterator[Row]]
     ) -> Generator[Row, None, None]:
         """Yield the rows that are there, then those of the other files as `classify` makes them, and write these."""
-        done = self.tally().paths
-        for rows in self._parts():
+        done = self.reopen().paths
+        for _, rows in self._parts():
             yield from rows
         new = classify(file for file in files if str(file) not in done)
         while part := list(islice(new, PART)):
@@ -120,12 +132,27 @@ class DataSet:
             yield from part
         self.finish(self.tally())
 
+    def reopen(self) -> Tally:
+        """Count what is there before more is written: no outcome is claimed any longer, and no photo has two rows.
+
+        A task that was given up may still write its part when others have written the same photos. Of such parts
+        one stays, and what only the others have is to be done again.
+        """
+        for outcome in {SUCCESS, MISSING}.intersection(self._names()):
+            self._remove(outcome)
+        tally = self.tally()
+        if tally.paths.repeated:
+            for name in self._overlapping(tally.paths):
+                self._remove(name)
+            tally = self.tally()
+        return tally
+
     def tally(self) -> Tally:
         """Read all parts and count what they hold."""
         summary = Summary(self._labels)
 
         def paths() -> Iterator[str]:
-            for rows in self._parts():
+            for _, rows in self._parts():
                 for row in rows:
                     summary.add(row)
                     yield row.path
@@ -141,7 +168,7 @@ class DataSet:
         if tally.paths.repeated:
             raise ResultsError(
                 f"{self.folder}: {tally.paths.repeated:,} photos have more than one row, as if another run had written "
-                "there at the same time; run it again into another folder"
+                f"there at the same time ({', '.join(self._overlapping(tally.paths)[:3])}); --resume puts that right"
             )
         for name in self._names():
             if name.startswith(".") and ".partial" in name:
@@ -160,11 +187,23 @@ class DataSet:
         write(self.folder, MISSING, b"".join(os.fsencode(f"{file}\n") for file in files))
         return f"{self.folder}/{MISSING}"
 
-    def _parts(self) -> Iterator[list[Row]]:
+    def _overlapping(self, paths: Paths) -> list[str]:
+        """Name the parts without which each of the paths has one row."""
+        seen: set[str] = set()
+        names = []
+        for name, rows in self._parts():
+            repeated = [row.path for row in rows if paths.count(row.path) > 1]
+            if seen.isdisjoint(repeated):
+                seen.update(repeated)
+            else:
+                names.append(name)
+        return names
+
+    def _parts(self) -> Iterator[tuple[str, list[Row]]]:
         names = iter(self._part_names())
         with ThreadPoolExecutor(READERS) as pool:
             while some := list(islice(names, READERS)):
-                yield from pool.map(self._rows, some)
+                yield from zip(some, pool.map(self._rows, some), strict=True)
 
     def _rows(self, name: str) -> list[Row]:
         from pyarrow import ArrowInvalid
@@ -217,5 +256,5 @@ def write(folder: str, name: str, content: bytes) -> None:
     if remote.is_remote(folder):
         remote.write(f"{folder}/{name}", content)
         return
-    with atomic(Path(folder, name)) as partial:
+    with atomic(Path(folder, name), uuid.uuid4().hex) as partial:  # a task that was given up may write the same part
         partial.write_bytes(content)

@@ -17,14 +17,14 @@ LONGEST = 50  # characters of a name; four bytes each, they leave room in the 25
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, writer: str = "") -> Iterator[Path]:
     """Give a temporary path with the same suffix beside `path`; rename it to `path` if the block succeeds.
 
     The content is on the disk before the rename, so a pulled plug leaves the old file or the new
     one. If the block raises, what it wrote is removed; an `OSError` without a file name gets that
-    of `path`.
+    of `path`. Who may write `path` while others do needs a name of its own, `writer`.
     """
-    partial = _partial(path)
+    partial = _partial(path, writer)
     try:
         yield partial
         _sync(partial)
@@ -66,11 +66,11 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"{folder}: nothing can be written there ({error.strerror}); choose another folder") from error
 
 
-def _partial(path: Path) -> Path:
+def _partial(path: Path, writer: str = "") -> Path:
     name = path.stem
     if len(name) > LONGEST:
         name = f"{name[: LONGEST // 2]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
-    return path.with_name(f".{name}.partial{path.suffix}")
+    return path.with_name(f".{name}{writer}.partial{path.suffix}")
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import time
@@ -16,6 +17,9 @@ WAITS = (1, 5)
 """Seconds before each further attempt; below them, the client of a storage has a patience of its own."""
 
 LARGEST = 1 << 28  # bytes of a photo that are read; no camera makes more, and several are in memory together
+
+OWN = ("", "AccessDenied", "InvalidObjectState")
+"""Codes of S3, or none, where permission is denied for an object; others are about who asks: any object has them."""
 
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What a storage answers that would be no other a second later."""
@@ -60,7 +64,7 @@ def _objects(system: Any, root: str) -> Iterator[tuple[str, int]]:
     bucket, _, prefix = root.partition("/")
     request = {"Bucket": bucket, "Prefix": prefix and f"{prefix}/"}
     while True:
-        page = _patiently(f"s3://{root}", system.call_s3, "list_objects_v2", **request)
+        page = _insist("list", f"s3://{root}", system.call_s3, "list_objects_v2", **request)
         for entry in page.get("Contents", ()):
             yield f"{bucket}/{entry['Key']}", entry["Size"]
         if not page.get("IsTruncated"):
@@ -70,7 +74,7 @@ def _objects(system: Any, root: str) -> Iterator[tuple[str, int]]:
 
 def _walk(system: Any, folder: str) -> Iterator[tuple[str, int]]:
     """Yield path and size of the files below a folder. Its subfolders sort with a slash, as their files do."""
-    found = _patiently(system.unstrip_protocol(folder), system.ls, folder, detail=True)
+    found = _insist("list", system.unstrip_protocol(folder), system.ls, folder, detail=True)
     entries = [(f"{entry['name'].rstrip('/')}{'/' * (entry['type'] == 'directory')}", entry) for entry in found]
     for name, entry in sorted(entries, key=lambda pair: pair[0]):
         if not name.endswith("/"):
@@ -96,10 +100,13 @@ def read(uri: str) -> bytes:
             raise error from None
         raise ImageError(f"cannot be read, though it is there ({error.__cause__})") from error
     except OSError as error:
-        if error.errno == errno.EINVAL:  # S3's answer for the first bytes of an empty object
+        if isinstance(error, PermissionError) and _code(error) not in OWN:
+            raise StorageError(f"{uri}: {first_line(error)}; check the credentials and the clock") from error
+        # S3's answer for the first bytes of an empty object, and for much else.
+        if error.errno == errno.EINVAL and _insist("read", uri, system.info, path)["size"] == 0:
             return b""
         raise ImageError(_reason(error)) from error
-    if len(content) == LARGEST:
+    if len(content) >= LARGEST:  # not all read just a part
         raise ImageError(f"larger than {LARGEST >> 20} MB, which no photo is")
     return content
 
@@ -158,7 +165,8 @@ def names(folder: str) -> list[str]:
         return []
     except OSError as error:
         raise StorageError(f"{folder}: {_reason(error)}; check its name and your rights") from error
-    return [name.rpartition("/")[2] for name in found]
+    # A folder that was made in S3's console is an object without a name in itself.
+    return [name for name in (path.rpartition("/")[2] for path in found) if name]
 
 
 def _place(uri: str) -> tuple[Any, str]:
@@ -173,9 +181,13 @@ def _system(root: str) -> Any:
     from fsspec.core import url_to_fs
 
     try:
-        return url_to_fs(root, use_listings_cache=False)[0]
+        with contextlib.suppress(TypeError):  # sftp:// has no such cache, and knows no such word
+            return url_to_fs(root, use_listings_cache=False)[0]
+        return url_to_fs(root)[0]
     except (ImportError, ValueError) as error:
         raise UsageError(f"{root}: {first_line(error)}") from error
+    except Exception as error:  # as of `_patiently`; some connect at once
+        raise StorageError(f"{root}: cannot be reached ({first_line(error)}); try again later") from error
 
 
 def _has_files(system: Any) -> bool:
@@ -194,10 +206,10 @@ def _put(system: Any, path: str, content: bytes) -> None:
     system.mv(partial, path)
 
 
-def _insist(right: str, uri: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+def _insist(right: str, uri: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Call `_patiently`, but let a final answer be a `StorageError` too, with the right that may be missing."""
     try:
-        _patiently(uri, call, *arguments, **options)
+        return _patiently(uri, call, *arguments, **options)
     except OSError as error:
         raise StorageError(f"{uri}: {_reason(error)}; check the rights to {right} there") from error
 
@@ -219,6 +231,11 @@ def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: 
             if (wait := next(waits, None)) is None:
                 raise StorageError(f"{what}: cannot be reached ({first_line(error)}); try again later") from error
             time.sleep(wait)
+
+
+def _code(error: OSError) -> str:
+    """Return S3's own name of an error; "" if it is none of S3."""
+    return str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def _reason(error: OSError) -> str:

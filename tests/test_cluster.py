@@ -11,6 +11,7 @@ import os
 import pickle
 import pickletools
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import fsspec
 import numpy as np
@@ -26,7 +28,8 @@ import pytest
 from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder, cluster, folder
-from cifar_edge.errors import UsageError
+from cifar_edge.errors import ResultsError, UsageError
+from cifar_edge.files import only_process
 from cifar_edge.results import from_record
 
 from .bucket import s3, without_place
@@ -112,7 +115,7 @@ def classify(node: Nodes, model: Path, *arguments: object) -> subprocess.Complet
 
 def start(nodes: Nodes, model: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cifar_edge", "classify", "s3://photos", "--model", str(model), *options]
-    command += ["--output", "s3://photos/results", "--cluster", nodes.address]
+    command += ["--output", "s3://photos/results/", "--cluster", nodes.address]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -215,7 +218,7 @@ def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
 
 def test_what_travels_is_of_no_machine(run: Path) -> None:
     model = EdgeModel(run / "cnn-int8.tflite")
-    sent = pickle.dumps(cluster.Job.of(model, folder.Options("crop"), "s3://bucket/results"), protocol=0)
+    sent = pickle.dumps(cluster.Job.of(model, folder.Options("crop"), "s3://bucket/results", []), protocol=0)
     made_of = {argument for code, argument, _ in pickletools.genops(sent) if code.name == "GLOBAL"}
     assert made_of == {
         "cifar_edge.cluster Job",
@@ -239,6 +242,73 @@ def test_small_photos_are_grouped_and_large_ones_are_not() -> None:
     assert next(cluster.grouped(((str(number), 1) for number in iter(int, 1)), 5)) == ["0"] * 5  # before the end
 
 
-def test_no_cluster_is_said(run: Path, tmp_path: Path, photos: Path) -> None:
+def test_while_all_photos_have_their_rows_there_are_signs_of_life() -> None:
+    paths = list(map(str, range(200_001)))
+    assert list(cluster.grouped(((path, 1) for path in paths), 1_000, set(paths[:-1]))) == [[], [], ["200000"]]
+
+
+def test_a_node_that_has_lost_its_drive_writes_no_rows(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    monkeypatch.setattr(cluster, "PAUSE", 0)
+    photo, gone = tmp_path / "photos" / "a.png", {"kind": "group", "text": os.fsencode(tmp_path / "photos" / "b.png")}
+    job = cluster.Job.of(
+        EdgeModel(run / "cnn-int8.tflite"), folder.Options("crop"), str(tmp_path / "results"), [str(photo)]
+    )
+    Path(job.output).mkdir()
+    outcome = cluster._classify_group(job, gone)
+    assert (outcome["kind"], outcome["photos"]) == ("failure", 0)
+    assert f"{photo} is not there any longer" in os.fsdecode(outcome["reason"])
+    assert not list(Path(job.output).iterdir())
+    photo.parent.mkdir()
+    photo.touch()
+    assert cluster._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
+
+
+def test_when_one_group_after_the_other_fails_the_run_ends_with_the_reason(
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output goes away when the nodes have been asked for it."""
+    monkeypatch.setattr(cluster, "ROUNDS", (1,))
+    monkeypatch.setattr(cluster, "FAILURES", 2)
+    output = tmp_path / "results"
+    with pytest.raises(ResultsError, match=r"on .*: \[Errno 2\] .*/results/.*; what is done is kept for --resume"):
+        cluster.classify_on_cluster(
+            PHOTOS, run / "cnn-int8.tflite", node.address, output=output, say=lambda _: shutil.rmtree(output)
+        )
+
+
+def test_a_run_in_which_nothing_goes_on_ends(
+    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "STALLED", 0.1)
+    with pytest.raises(ResultsError, match=r"nothing was done for 0\.0 minutes; what is done is kept for --resume"):
+        cluster.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
+    import ray.data
+
+    assert ray.data.DataContext.get_current().execution_no_progress_timeout_s > 1
+
+
+def test_no_cluster_is_said_and_costs_no_results(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, output = run / "cnn-int8.tflite", tmp_path / "results"
+    for _ in classify_folder([PHOTOS / "cat"], model, output=f"file://{output}"):
+        pass
+    again = {"output": output, "resume": True}
     with pytest.raises(UsageError, match="no Ray cluster answers"):
-        cluster.classify_on_cluster(photos, run / "cnn-int8.tflite", "127.0.0.1:1", output=tmp_path / "results")
+        cluster.classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
+    with pytest.raises(UsageError, match=r"no Ray cluster answers there \(\[Errno \d"):  # not: no such name
+        cluster.classify_on_cluster([PHOTOS / "cat"], model, "[::1]:1", **again)
+    with only_process(output), pytest.raises(UsageError, match="another process is working on it"):
+        cluster.classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
+    with monkeypatch.context() as patch:
+        patch.setattr("ray.init", Mock(side_effect=RuntimeError("Version mismatch: cluster:\n  Ray: 1.0\n here: 2.0")))
+        with pytest.raises(UsageError, match=r"Version mismatch: cluster: Ray: 1\.0 here: 2\.0; install the same"):
+            cluster.classify_on_cluster([PHOTOS / "cat"], model, **again)
+    assert (output / "_SUCCESS").exists()
+
+
+def test_a_cluster_without_processors_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.nodes", list)
+    with pytest.raises(UsageError, match="no processors"):
+        cluster._check_nodes([])

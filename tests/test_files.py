@@ -19,6 +19,15 @@ def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    with atomic(path, "one") as one, atomic(path, "two") as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_an_error_of_the_system_names_the_file(tmp_path: Path) -> None:
     def fill() -> None:
         with atomic(tmp_path / "new.png"):

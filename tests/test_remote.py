@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -18,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from cifar_edge import classify_folder, images, remote
+from cifar_edge.dataset import write_part
 from cifar_edge.errors import ResultsError, StorageError, UsageError
 from cifar_edge.results import Row
 
@@ -33,6 +35,7 @@ class Weak(MemoryFileSystem):
     pseudo_dirs: list[str] = [""]  # noqa: RUF012
     weakness: Counter[str] = Counter()  # noqa: RUF012
     answers = math.inf
+    refusals: dict[str, OSError] = {}  # noqa: RUF012
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -46,6 +49,8 @@ class Weak(MemoryFileSystem):
             if self.weakness[name]:
                 self.weakness[name] -= 1
                 raise TimeoutError("no answer")
+            if name in self.refusals:
+                raise self.refusals[name]
 
     def cat_file(self, path: str, *arguments: Any, **options: Any) -> bytes:
         self._fail(path)
@@ -67,6 +72,7 @@ def weak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Weak]:
     yield storage
     storage.store.clear()
     storage.weakness.clear()
+    storage.refusals.clear()
 
 
 @pytest.fixture
@@ -94,6 +100,8 @@ def test_photos_in_a_bucket_have_the_rows_of_those_in_a_folder(
             without_place(row, "s3://photos") for row in classify_folder(["s3://photos", "s3://photos/cat"], model)
         ]
         assert sorted(there, key=lambda row: row["path"]) == sorted(local, key=lambda row: row["path"])
+        # As the console makes a folder.
+        fsspec.filesystem("s3").call_s3("put_object", Bucket="photos", Key="results/", Body=b"")
         arguments = ["classify", "s3://photos", "--model", model, "--output"]
         outcome = cifar_edge(*arguments, "s3://photos/results")
         assert outcome.code == 3, outcome.err
@@ -119,6 +127,56 @@ def test_an_object_that_cannot_be_read_is_a_row_with_its_reason(model: Path, wea
     (bad,) = (row for row in classify_folder("weak://bucket", model) if row.error)
     assert bad.path.endswith("cat/chelsea.jpg")
     assert "no answer" in bad.error
+
+
+def refusal(code: str) -> PermissionError:
+    """What s3fs raises for an error of S3 that is about rights."""
+    error = PermissionError("said S3")
+    error.__cause__ = Exception()
+    error.__cause__.response = {"Error": {"Code": code}}  # type: ignore[attr-defined]
+    return error
+
+
+def test_an_object_that_may_not_be_read_is_a_row_but_credentials_that_expire_end_the_run(
+    model: Path, weak: Weak
+) -> None:
+    weak.refusals |= {
+        "chelsea.jpg": refusal("AccessDenied"),
+        "schooner.png": refusal("InvalidObjectState"),
+        "nokota.jpg": OSError(errno.EINVAL, "Invalid argument"),
+    }
+    errors = {Path(row.path).name: row.error for row in classify_folder("weak://bucket", model) if row.error}
+    assert errors == {
+        "chelsea.jpg": "permission denied",
+        "schooner.png": "permission denied",
+        "nokota.jpg": "Invalid argument",  # and not empty
+    }
+    weak.refusals["chelsea.jpg"] = refusal("ExpiredToken")
+    with pytest.raises(StorageError, match=r"weak://.*chelsea.jpg: said S3; check the credentials"):
+        list(classify_folder("weak://bucket", model))
+
+
+def test_a_folder_that_may_not_be_listed_is_named(weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ls(self: Weak, path: str, detail: bool = True) -> Any:
+        if path.endswith("dog"):
+            raise PermissionError
+        return MemoryFileSystem.ls(self, path, detail)
+
+    monkeypatch.setattr(Weak, "ls", ls)
+    with pytest.raises(StorageError, match="/bucket/dog: permission denied; check the rights to list there"):
+        list(remote.photos("weak://bucket"))
+
+
+def test_a_storage_that_knows_no_options_is_read() -> None:
+    class Plain(MemoryFileSystem):
+        protocol = "plain"
+
+        def __init__(self) -> None:
+            super().__init__()
+
+    fsspec.register_implementation("plain", Plain)
+    with pytest.raises(UsageError, match="plain://none: no such file, folder or bucket"):
+        list(remote.photos("plain://none"))
 
 
 def test_a_photo_is_not_read_beyond_all_measure(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +216,23 @@ def test_results_in_a_bucket_are_resumed(model: Path, weak: Weak, monkeypatch: p
     parts = [name for name in remote.names("weak://results/today") if name.startswith("part-")]
     assert len(parts) == 3  # 10, 10, and 8 new ones
     assert json.loads(weak.cat_file("/results/today/_SUCCESS"))["photos"] == 28
-    weak.pipe_file(f"/results/today/{parts[0]}x", weak.cat_file(f"/results/today/{parts[0]}"))
-    with pytest.raises(ResultsError, match="have more than one row"):
-        list(classify_folder("weak://bucket", model, output="weak://results/today", resume=True))
+
+
+def test_of_two_rows_of_a_photo_one_stays(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else writes the same photos as parts of their own, before a run and while it goes on."""
+    monkeypatch.setattr("cifar_edge.dataset.PART", 10)
+    options: dict[str, Any] = {"output": "weak://results", "resume": True}
+    rows = list(classify_folder("weak://bucket", model, **options))
+    write_part("weak://results", rows[5:15])
+    again = classify_folder("weak://bucket", model, **options)
+    assert {next(again).path for _ in rows} == {row.path for row in rows}
+    write_part("weak://results", rows[2:5])
+    with pytest.raises(
+        ResultsError, match=r"3 photos have more than one row.*\(part-.*\.parquet\); --resume puts that"
+    ):
+        next(again)
+    assert len(list(classify_folder("weak://bucket", model, **options))) == 27
+    assert json.loads(weak.cat_file("/results/_SUCCESS"))["photos"] == 27
 
 
 def test_many_photos_are_read_at_a_time_and_as_many_decoded_as_there_are_workers(
