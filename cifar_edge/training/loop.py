@@ -227,10 +227,28 @@ def _optimizer(recipe: Recipe, steps: int) -> Any:
         "one-cycle": lambda: keras.optimizers.schedules.CosineDecay(
             peak / 25, steps - warmup, warmup_target=peak, warmup_steps=warmup
         ),
+        "trapezoid": lambda: Trapezoid(peak, steps),
     }[recipe.schedule]()
     options = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
     optimizer = type(keras.optimizers.get(recipe.optimizer))
     return optimizer(learning_rate=schedule, weight_decay=recipe.weight_decay, **options)
+
+
+@keras.saving.register_keras_serializable("cifar_edge")
+class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc] # Keras has no type information
+    """Rises to `peak` over a twentieth of `steps`, stays, and falls to zero over the last two fifths."""
+
+    def __init__(self, peak: float, steps: int) -> None:
+        self.peak, self.steps = peak, steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate of a step, counted from zero."""
+        done = keras.ops.cast(step, "float32") / self.steps
+        return self.peak * keras.ops.clip(keras.ops.minimum(done * 20, (1 - done) / 0.4), 0, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes it again when a checkpoint is loaded."""
+        return {"peak": self.peak, "steps": self.steps}
 
 
 def _seed_dropout(model: Any, rng: np.random.Generator) -> None:

@@ -19,9 +19,10 @@ OPTIMIZERS = {
 }
 """What Keras offers, each with a peak learning rate and a weight decay that suit it; SGD has Nesterov momentum 0.9."""
 
-SCHEDULES = ("constant", "cosine", "one-cycle")
+SCHEDULES = ("constant", "cosine", "one-cycle", "trapezoid")
 """`cosine` falls from the peak to zero (Loshchilov and Hutter, 2017); `one-cycle` rises to it first,
-over a fifth of the steps (after Smith and Topin, 2018)."""
+over a fifth of the steps (after Smith and Topin, 2018); `trapezoid` rises over a twentieth, stays, and falls in a
+straight line over the last two fifths (Hägele et al., *Scaling Laws Beyond Fixed Training Durations*, 2024)."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ RECIPES = {
         Recipe(
             "quick", "sgd", 0.3, weight_decay=2e-3, epochs=24, batch_size=256, augment="standard", label_smoothing=0.1
         ),
-        Recipe("nano", "sgd", 0.3, weight_decay=1e-3, epochs=40, batch_size=256, augment="robust", teacher="small"),
+        Recipe("nano", "sgd", 0.3, "trapezoid", 1e-3, epochs=88, batch_size=256, augment="robust", teacher="small"),
         Recipe(
-            "small", "sgd", 0.3, weight_decay=4e-3, epochs=50, batch_size=256, augment="robust", label_smoothing=0.05
+            "small", "sgd", 0.2, "trapezoid", 4e-3, epochs=86, batch_size=256, augment="robust", label_smoothing=0.05
         ),
     )
 }

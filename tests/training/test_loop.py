@@ -13,7 +13,7 @@ from PIL import Image
 from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, ModelError, UsageError
 from cifar_edge.training.inference import load_model, predict
-from cifar_edge.training.loop import resume, train
+from cifar_edge.training.loop import Trapezoid, resume, train
 from cifar_edge.training.recipe import recipe_for
 from cifar_edge.training.run import Run
 
@@ -62,10 +62,12 @@ class KeyboardInterruptAt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("interrupted_at", [2, 11])
-def test_interrupted_runs_end_as_uninterrupted_ones(tiny: Cifar10, tmp_path: Path, interrupted_at: int) -> None:
+@pytest.mark.parametrize(("interrupted_at", "schedule"), [(2, "one-cycle"), (11, "trapezoid")])
+def test_interrupted_runs_end_as_uninterrupted_ones(
+    tiny: Cifar10, tmp_path: Path, interrupted_at: int, schedule: str
+) -> None:
     """Dropout, augmentation, momentum, order and schedule: all go on as if nothing had happened."""
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer="sgd", augment="standard")
+    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer="sgd", schedule=schedule, augment="standard")
     train(recipe, tiny, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"of 4 epochs; go on with `cifar-edge train --resume --run"):
         train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(interrupted_at))
@@ -156,3 +158,9 @@ def test_trains_with_jax_too(tmp_path: Path) -> None:
     )
     assert Run(tmp_path / "run").record["versions"]["backend"] == "jax"
     assert load_model(tmp_path / "run" / "model.keras").count_params() > 3_000_000
+
+
+def test_a_trapezoid_rises_stays_and_falls_to_zero() -> None:
+    rate = Trapezoid(0.2, 100)
+    rates = [float(rate(step)) for step in (0, 1, 5, 30, 60, 80, 100)]
+    assert np.allclose(rates, [0, 0.04, 0.2, 0.2, 0.2, 0.1, 0])
