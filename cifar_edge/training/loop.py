@@ -221,17 +221,17 @@ def _optimizer(recipe: Recipe, steps: int) -> Any:
     """Build the recipe's optimizer with its learning rate schedule over all `steps`."""
     peak: Any = recipe.learning_rate
     warmup = steps // 5
-    schedule = {
+    schedules: dict[str, Callable[[], Any]] = {
         "constant": lambda: peak,
         "cosine": lambda: keras.optimizers.schedules.CosineDecay(peak, steps),
         "one-cycle": lambda: keras.optimizers.schedules.CosineDecay(
             peak / 25, steps - warmup, warmup_target=peak, warmup_steps=warmup
         ),
         "trapezoid": lambda: Trapezoid(peak, steps),
-    }[recipe.schedule]()
+    }
     options = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
     optimizer = type(keras.optimizers.get(recipe.optimizer))
-    return optimizer(learning_rate=schedule, weight_decay=recipe.weight_decay, **options)
+    return optimizer(learning_rate=schedules[recipe.schedule](), weight_decay=recipe.weight_decay, **options)
 
 
 @keras.saving.register_keras_serializable("cifar_edge")
