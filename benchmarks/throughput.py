@@ -173,13 +173,10 @@ def naive_loop(paths: Sequence[Path], model: Path) -> Iterator[int]:
 
 
 def _decode(path: Path, model: EdgeModel) -> None:
-    """Decode at the scale at which `images.load` does, with the bare library."""
+    """Decode as `images.load` does, and no more."""
     try:
         with Image.open(path) as image:
-            pixels = image.width * image.height
-            image.draft("RGB", (images.REDUCED * model.width, images.REDUCED * model.height))
-            images.check_memory(image, pixels)
-            image.load()
+            images.decode(image, (images.REDUCED * model.width, images.REDUCED * model.height))
     except UNREADABLE:
         return
 

@@ -91,7 +91,7 @@ def load(
     check_fit(fit)
     try:
         with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
-            decoded = partial(_decoded, wanted=(reduced * width, reduced * height), memory=memory)
+            decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory)
             image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
     except ImageError:
@@ -147,8 +147,12 @@ def _open(path: str | Path | BinaryIO) -> BinaryIO:
         os.close(descriptor)
 
 
-def _decoded(image: Image.Image, wanted: tuple[int, int], memory: float) -> Image.Image:
-    """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height)."""
+def decode(image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR_A_PHOTO) -> Image.Image:
+    """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height).
+
+    Raises:
+        ImageError: that takes more bytes than `memory`.
+    """
     pixels = image.width * image.height
     image.draft("RGB", wanted)
     check_memory(image, pixels, memory)
