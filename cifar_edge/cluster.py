@@ -144,8 +144,7 @@ def classify_on_cluster(
     Raises:
         UsageError: as `classify_folder`; or there is no such cluster, or a node has not this version of the package,
             or not the paths; or another run writes there.
-        ResultsError: photos without a row remain; `_MISSING` in the data set names them. Or rows cannot be written, or
-            nothing is going on.
+        ResultsError: photos without a row remain; `_MISSING` in the data set names them. Or they cannot be listed.
         StorageError: a URI cannot be reached.
     """
     model = model if isinstance(model, EdgeModel) else EdgeModel(model)
@@ -165,17 +164,17 @@ def classify_on_cluster(
         tally = data_set.reopen()
         advance(tally.summary.photos)
         for largest in ROUNDS:
-            _round(job, places, tally.paths, largest, advance, trouble)
+            ended = _round(job, places, tally.paths, largest, advance, trouble)
             tally = data_set.reopen()
             if next(_without_row(places, tally.paths), None) is None:
                 data_set.finish(tally)
                 return tally.summary
-    missing = [file for file, _ in _without_row(places, tally.paths)]
-    raise ResultsError(
-        f"{folder}: {len(missing):,} photos have no row yet, as {', '.join(missing[:3])}: they came meanwhile, or "
-        f"whoever reads them is killed or hangs{trouble.last and f' ({trouble.last})'}; {data_set.lack(missing)} names "
-        "all, --resume tries again"
-    )
+            if ended:
+                break
+        heard = trouble.last and f" ({trouble.last})"
+        why = ended or f"they came meanwhile, or whoever reads them is killed or hangs{heard}"
+        missing = data_set.lack(file for file, _ in _without_row(places, tally.paths))
+    raise ResultsError(f"{missing}: {why}; --resume tries again")
 
 
 def list_photos(places: Sequence[Path | str]) -> Iterator[tuple[str, int]]:
@@ -337,11 +336,14 @@ def _round(
     largest: int,
     advance: Callable[[int], None],
     trouble: Trouble,
-) -> None:
+) -> str:
     """Classify the photos that have no row yet, or most of them: who was killed, hung or failed leaves some out.
 
+    Returns:
+        Why another round would be no better: one group after the other fails, or nothing is going on; or "".
+
     Raises:
-        ResultsError: photos cannot be listed, one group after the other fails, or nothing is going on.
+        ResultsError: photos cannot be listed.
     """
     import ray
     from ray.data.exceptions import ExecutionTimeoutError
@@ -356,16 +358,17 @@ def _round(
             elif kind == "failure":
                 failures += 1
                 trouble.last = reason
-            if kind == "unlisted" or failures == FAILURES:
+                if failures == FAILURES:
+                    return f"{failures} groups in a row have failed, the last one {reason}"
+            elif kind == "unlisted":
                 raise ResultsError(f"{reason}; what is done is kept for --resume")
             listed |= kind == "end"
     except ExecutionTimeoutError:
-        raise ResultsError(f"nothing was done for {STALLED // 60} minutes; what is done is kept for --resume") from None
+        return f"nothing was done for {STALLED // 60} minutes"
     except ray.exceptions.RayError as error:
-        raise ResultsError(f"Ray: {first_line(error)}; what is done is kept for --resume") from error
-    if not listed:  # smaller groups of all the others would be no help
-        why = trouble.last or "killed"
-        raise ResultsError(f"whoever lists the photos is lost each time ({why}); what is done is kept for --resume")
+        return f"Ray: {first_line(error)}"
+    # Smaller groups of all the others would be no help.
+    return "" if listed else f"whoever lists the photos is lost each time ({trouble.last or 'killed'})"
 
 
 def _results(job: Any, listing: Any) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
     results/_request.json     what the run was asked for
     results/part-*.parquet    the rows of some hundred photos; the name is a digest of their paths
     results/_SUCCESS          counts, as JSON, once every photo has its row
-    results/_MISSING          or the paths of the photos that are left without one after all, a line each
+    results/_MISSING          or the paths of the photos that are left without one, a line each
 
 A part appears whole or not at all, and a task that is done again writes the same part again. So whatever was
 killed, what is there counts. Readers of Parquet data sets pass over names that begin with `_` or a dot; with a dot
@@ -183,9 +183,14 @@ class DataSet:
         write(self.folder, SUCCESS, json.dumps(counts, indent=2).encode())
 
     def lack(self, files: Iterable[str]) -> str:
-        """Write down the photos that have no row, and return where."""
-        write(self.folder, MISSING, b"".join(os.fsencode(f"{file}\n") for file in files))
-        return f"{self.folder}/{MISSING}"
+        """Name the photos that have no row in `_MISSING`; return what is to be said of them."""
+        count, first, names = 0, [], io.BytesIO()
+        for count, file in enumerate(files, 1):
+            names.write(os.fsencode(f"{file}\n"))
+            if count <= 3:
+                first.append(file)
+        write(self.folder, MISSING, names.getvalue())
+        return f"{self.folder}: {count:,} photos have no row yet, as {', '.join(first)} ({MISSING} names all)"
 
     def _overlapping(self, paths: Paths) -> list[str]:
         """Name the parts without which each of the paths has one row."""

@@ -11,7 +11,6 @@ import os
 import pickle
 import pickletools
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -266,24 +265,29 @@ def test_a_node_that_has_lost_its_drive_writes_no_rows(
     assert cluster._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
 
 
-def test_when_one_group_after_the_other_fails_the_run_ends_with_the_reason(
+def test_when_one_group_after_the_other_fails_the_run_ends_and_says_what_is_missing(
     node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The output goes away when the nodes have been asked for it."""
+    """The drive with the photos goes away when the nodes have been asked for it, as far as they can tell."""
     monkeypatch.setattr(cluster, "ROUNDS", (1,))
     monkeypatch.setattr(cluster, "FAILURES", 2)
-    output = tmp_path / "results"
-    with pytest.raises(ResultsError, match=r"on .*: \[Errno 2\] .*/results/.*; what is done is kept for --resume"):
+    photos, output = tmp_path / "photos", tmp_path / "results"
+    photos.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        (photos / name).touch()
+    why = r"2 groups in a row have failed, the last one on .*/a\.png is not there any longer; --resume tries again"
+    with pytest.raises(ResultsError, match=rf"/results: 2 photos have no row yet, as .*/b\.png, .*/c\.png.*: {why}"):
         cluster.classify_on_cluster(
-            PHOTOS, run / "cnn-int8.tflite", node.address, output=output, say=lambda _: shutil.rmtree(output)
+            photos, run / "cnn-int8.tflite", node.address, output=output, say=lambda _: (photos / "a.png").unlink()
         )
+    assert (output / "_MISSING").read_text() == f"{photos}/b.png\n{photos}/c.png\n"
 
 
 def test_a_run_in_which_nothing_goes_on_ends(
     node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "STALLED", 0.1)
-    with pytest.raises(ResultsError, match=r"nothing was done for 0\.0 minutes; what is done is kept for --resume"):
+    with pytest.raises(ResultsError, match=r"no row yet, as .*nothing was done for 0\.0 minutes; --resume tries again"):
         cluster.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
     import ray.data
 
