@@ -172,7 +172,7 @@ def count_photos(folder: Path) -> int:
     """Count the photos in a folder; raise `UsageError` if there is none."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of photos")
-    photos = sum(path.is_file() for path in find([folder]))
+    photos = sum(Path(path).is_file() for path in find([folder]))
     if not photos:
         raise UsageError(f"{folder}: no photos in there that can be read; name a folder of some")
     return photos

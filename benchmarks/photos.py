@@ -88,7 +88,7 @@ def crops(photos: Sequence[Path], count: int) -> Iterator[Image.Image]:
 
 def main(folder: str, *paths: str) -> None:
     """Print the tables."""
-    photos = [Path(path) for path in find([folder])]
+    photos = list(map(Path, find([folder])))
     models = [EdgeModel(path) for path in paths]
     names = [f"`{model.path.stem}` |" for model in models]
     print(f"right, of {len(photos)} labelled photos\n\n| fit |", *names)

@@ -136,7 +136,7 @@ def _write(rows: Sequence[Row], output: Path) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Find photos; not pipes and the like, for which others' loops would wait for ever."""
-    return (path for path in find([folder]) if path.is_file())
+    return (path for path in map(Path, find([folder])) if path.is_file())
 
 
 def _each(items: Sequence[Any], work: Callable[[Any], object]) -> float:

@@ -31,11 +31,11 @@ class Arrivals:
 
     def __init__(self, folders: Sequence[Path], poll: float | None) -> None:
         self._folders, self._poll = folders, poll
-        self._told: deque[Path] = deque()  # by another thread
+        self._told: deque[str] = deque()  # by another thread
         self._observer: Any = None
         self._known: list[tuple[int, int] | None] = []
         self._every = self._next = 0.0
-        self._search: Iterator[Path] = iter(())
+        self._search: Iterator[str] = iter(())
 
     def __enter__(self) -> Self:
         self._begin()
@@ -49,18 +49,18 @@ class Arrivals:
     def dispatch(self, event: Any) -> None:
         """Take note of a change, called by watchdog."""
         if event.event_type in ("created", "closed", "moved"):
-            self._told.append(Path(os.fsdecode(event.dest_path or event.src_path)))
+            self._told.append(os.fsdecode(event.dest_path or event.src_path))
 
-    def take(self, most: int) -> list[Path]:
+    def take(self, most: int) -> list[str]:
         """Return at most so many; fewer if these are all for now."""
         if self._observer and self._replaced():
             self._begin()
-        taken: list[Path] = []
+        taken: list[str] = []
         while self._told and len(taken) < most:
             path = self._told.popleft()
             if os.path.isdir(path):  # noqa: PTH112 - raises nothing; what came with a folder may not be told
                 self._next = time.monotonic()
-            elif path.name.lower().endswith(SUFFIXES):
+            elif path.lower().endswith(SUFFIXES):
                 taken.append(path)
         taken += islice(self._search, most - len(taken))
         if len(taken) < most and time.monotonic() >= self._next:
@@ -130,14 +130,14 @@ class Waiting:
     """Photos that may still be being written."""
 
     def __init__(self) -> None:
-        self._looks: dict[Path, Look] = {}
+        self._looks: dict[str, Look] = {}
 
-    def add(self, paths: Iterable[Path]) -> None:
+    def add(self, paths: Iterable[str]) -> None:
         """Wait for photos."""
         for path in paths:
             self._looks.setdefault(path, Look())
 
-    def put_back(self, path: Path, look: Look) -> bool:
+    def put_back(self, path: str, look: Look) -> bool:
         """Wait longer for a photo that could not be read, unless that has been so for long enough; tell which."""
         now = time.monotonic()
         look.failed = look.failed or now
@@ -146,19 +146,19 @@ class Waiting:
         self._looks[path] = look
         return True
 
-    def take(self, most: int) -> dict[Path, Look]:
+    def take(self, most: int) -> dict[str, Look]:
         """Return at most so many that seem complete, in the order of paths; those that are gone are forgotten.
 
         A file is complete that is the same as at the look before, or as old by its own times: to be wrong about those,
         as a Raspberry Pi is, which has no clock of its own, costs a failure.
         """
-        complete: dict[Path, Look] = {}
+        complete: dict[str, Look] = {}
         now = time.monotonic()
         for path, look in list(self._looks.items()):
             if now < look.next:
                 continue
             try:
-                about = path.stat()
+                about = Path(path).stat()
             except OSError:
                 del self._looks[path]
                 continue
@@ -173,4 +173,4 @@ class Waiting:
                 complete[path] = self._looks.pop(path)
                 if len(complete) == most:
                     break
-        return dict(sorted(complete.items(), key=lambda one: order(str(one[0]))))
+        return dict(sorted(complete.items(), key=lambda one: order(one[0])))

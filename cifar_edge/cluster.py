@@ -181,9 +181,9 @@ def list_photos(places: Sequence[Path | str]) -> Iterator[tuple[str, int]]:
     """Yield path or URI of each photo, and its size in bytes."""
     for file in find([place for place in places if isinstance(place, Path)]):
         try:
-            yield str(file), Path(file).stat().st_size
+            yield file, Path(file).stat().st_size
         except OSError:  # its row will say why
-            yield str(file), 0
+            yield file, 0
     for place in remote.distinct(place for place in places if isinstance(place, str)):
         yield from remote.photos(place)
 
@@ -274,7 +274,7 @@ def _check_address(address: str) -> None:
 def _shared(places: Sequence[Path | str], folder: str) -> list[str]:
     """Return paths that are on all nodes if the places and the output are: a disk that is not mounted is empty."""
     paths = [place for place in places if isinstance(place, Path)]
-    shared = [str(next(find([path]), path)) for path in paths]
+    shared = [next(find([path]), str(path)) for path in paths]
     return shared if remote.is_remote(folder) else [*shared, f"{folder}/{REQUEST}"]
 
 
@@ -441,7 +441,7 @@ def _end_if_nothing_happens() -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _prepared(reference: Any) -> tuple[Callable[[Sequence[Path | str]], list[Row]], str, tuple[str, ...]]:
+def _prepared(reference: Any) -> tuple[Callable[[Sequence[str]], list[Row]], str, tuple[str, ...]]:
     """Return a classifier, made once in a process, where its rows go, and what all nodes share."""
     import ray
 

@@ -120,13 +120,13 @@ class DataSet:
         return contextlib.nullcontext() if remote.is_remote(self.folder) else only_process(Path(self.folder))
 
     def complete(
-        self, files: Iterable[Path | str], classify: Callable[[Iterable[Path | str]], Iterator[Row]]
+        self, files: Iterable[str], classify: Callable[[Iterable[str]], Iterator[Row]]
     ) -> Generator[Row, None, None]:
         """Yield the rows that are there, then those of the other files as `classify` makes them, and write these."""
         done = self.reopen().paths
         for _, rows in self._parts():
             yield from rows
-        new = classify(file for file in files if str(file) not in done)
+        new = classify(file for file in files if file not in done)
         while part := list(islice(new, PART)):
             write_part(self.folder, part)
             yield from part

@@ -16,7 +16,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,15 @@ from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
 
 BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
-LARGEST_BATCH = 32  # photos; more gain little, and large photos may follow tiny ones
+LARGEST_BATCH = 64  # photos; more gain little, and large photos may follow tiny ones
+TINY = 1 << 12  # bytes of a photo that keeps Python busy for longer than its decoder
 AHEAD = 16  # batches each worker may be ahead of the row that is next
 LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
 REMOTE_READERS = 8  # threads for each worker where photos come over a network; one of them decodes, the others wait
 
 
-def find(paths: Sequence[str | Path]) -> Iterator[Path]:
-    """Yield the files named by `paths` and the photos in the folders among them, in `results.order`, each once.
+def find(paths: Sequence[str | Path]) -> Iterator[str]:
+    """Yield the paths of the files in `paths` and of the photos in its folders, in `results.order`, each once.
 
     Folders are searched to the bottom; links to folders are not followed, so there is no
     loop. In a folder a photo is known by its suffix; a file named itself is always taken.
@@ -53,7 +54,7 @@ def find(paths: Sequence[str | Path]) -> Iterator[Path]:
     for start in starts:
         if not os.path.lexists(start):
             raise UsageError(f"{start}: no such file or folder")
-    return heapq.merge(*map(_search, _distinct(starts)), key=lambda path: order(str(path)))
+    return heapq.merge(*map(_search, _distinct(starts)), key=order)
 
 
 def _distinct(starts: Iterable[Path]) -> list[Path]:
@@ -72,26 +73,27 @@ def _distinct(starts: Iterable[Path]) -> list[Path]:
     ]
 
 
-def _search(start: Path) -> Iterator[Path]:
-    # A folder's name gets a NUL, as in `order`, so that a name is all there is to hold and to sort.
-    levels = [(Path(), [f"{start}\0" if start.is_dir() else str(start)])]
+def _search(start: Path) -> Iterator[str]:
+    # A folder's name gets a NUL, as in `order`, so that a name is all there is to hold and to sort. Paths are text,
+    # for pathlib takes a part of the time that a tiny photo does.
+    levels = [("", [f"{start}\0" if start.is_dir() else str(start)])]
     while levels:
         folder, names = levels[-1]
         if not names:
             levels.pop()
             continue
         name = names.pop()
-        path = folder / name.removesuffix("\0")
+        path = os.path.join(folder, name.removesuffix("\0"))  # noqa: PTH118
         if not name.endswith("\0"):
             yield path
             continue
         names, whole = _names(path)
         if not whole:
             yield path
-        levels.append((path, names))
+        levels.append(("" if path == os.curdir else path, names))
 
 
-def _names(folder: Path) -> tuple[list[str], bool]:
+def _names(folder: str) -> tuple[list[str], bool]:
     """Return the names of the photos and folders in a folder, the last first, and whether that is all of them."""
     names = []
     try:
@@ -181,7 +183,7 @@ def classify_folder(
     if sort_into is not None:
         check_folder(Path(sort_into), places)
 
-    def classify(files: Iterable[Path | str]) -> Generator[Row, None, None]:
+    def classify(files: Iterable[str]) -> Generator[Row, None, None]:
         rows = classify_files(files, rows_of, readers_for(workers, places))
         return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
 
@@ -248,8 +250,8 @@ class Options:
 
 def classifier(
     model: EdgeModel, options: Options, workers: int, memory: float | None = None
-) -> Callable[[Sequence[Path | str]], list[Row]]:
-    """Return what makes rows of a few files.
+) -> Callable[[Sequence[str]], list[Row]]:
+    """Return what makes rows of a few files, paths or URIs.
 
     Args:
         model: to classify with.
@@ -279,12 +281,19 @@ def classifier(
     )
     decoding = threading.BoundedSemaphore(workers)
 
-    def load_either(file: Path | str) -> NDArray[np.uint8]:
-        photo = io.BytesIO(remote.read(file)) if isinstance(file, str) and remote.is_remote(file) else file
+    def load_either(file: str) -> NDArray[np.uint8]:
+        photo = io.BytesIO(remote.read(file)) if remote.is_remote(file) else file
         with decoding:
             return load(photo)
 
-    return partial(_rows, load=load_either, model=model, top_k=options.top_k, min_confidence=options.min_confidence)
+    return partial(
+        _rows,
+        load=load_either,
+        turn=threading.Lock(),
+        model=model,
+        top_k=options.top_k,
+        min_confidence=options.min_confidence,
+    )
 
 
 def request(places: Sequence[Path | str], model: EdgeModel, options: Options) -> dict[str, Any]:
@@ -303,15 +312,15 @@ def request(places: Sequence[Path | str], model: EdgeModel, options: Options) ->
     }
 
 
-def _photos(places: Sequence[Path | str]) -> Iterator[Path | str]:
+def _photos(places: Sequence[Path | str]) -> Iterator[str]:
     """Yield what `find` finds in the paths, and the URIs of photos at those places that are URIs."""
-    found: list[Iterator[Path | str]] = [iter(find([place for place in places if isinstance(place, Path)]))]
+    found = [find([place for place in places if isinstance(place, Path)])]
     uris = remote.distinct(place for place in places if isinstance(place, str))
     found += [map(itemgetter(0), remote.photos(uri)) for uri in uris]
-    return heapq.merge(*found, key=lambda path: order(str(path)))
+    return heapq.merge(*found, key=order)
 
 
-def _at_least_one(files: Iterator[Path | str], places: Sequence[Path | str]) -> Iterator[Path | str]:
+def _at_least_one(files: Iterator[str], places: Sequence[Path | str]) -> Iterator[str]:
     first = next(files, None)
     if first is None:
         raise UsageError(
@@ -326,8 +335,8 @@ def _finished(rows: Iterable[Row], finish: Callable[[], None]) -> Generator[Row,
 
 
 def _journaled(
-    files: Iterable[Path | str],
-    classify: Callable[[Iterable[Path | str]], Iterator[Row]],
+    files: Iterable[str],
+    classify: Callable[[Iterable[str]], Iterator[Row]],
     journal: Journal,
     save_all: Callable[[Iterator[Row]], None],
     finish: Callable[[], None],
@@ -348,7 +357,7 @@ def _journaled(
 
 
 def classify_files(
-    files: Iterable[Path | str], rows_of: Callable[[Sequence[Path | str]], list[Row]], workers: int
+    files: Iterable[str], rows_of: Callable[[Sequence[str]], list[Row]], workers: int
 ) -> Generator[Row, None, None]:
     """Yield the rows of files in their order; `rows_of`, a `classifier`, makes them on as many threads.
 
@@ -404,27 +413,35 @@ def classify_files(
 
 
 def _rows(
-    files: Sequence[Path | str],
-    load: Callable[[Path | str], NDArray[np.uint8]],
+    files: Sequence[str],
+    load: Callable[[str], NDArray[np.uint8]],
+    turn: threading.Lock,
     model: EdgeModel,
     top_k: int,
     min_confidence: float,
 ) -> list[Row]:
     """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one.
 
-    All are read, then all inferred, so that threads seldom wait for Python's lock.
+    All are read, then all inferred, so that threads seldom wait for Python's lock. They would at every step of reading
+    tiny photos, and so one thread at a time does that, while others infer; unless it is the disk that takes the time.
     """
     photos, reasons, reading = [], [], []
-    for file in files:
-        start = perf_counter()
-        try:
-            photos.append(load(file))
-            reasons.append("")
-        except ImageError as error:
-            reasons.append(str(error))
-        reading.append(perf_counter() - start)
-        if sum(reading) > BATCH_SECONDS:
-            break
+    with contextlib.ExitStack() as alone:
+        if _is_tiny(files[0]):
+            alone.enter_context(turn)
+        began, busy = perf_counter(), thread_time()
+        for file in files:
+            start = perf_counter()
+            if not _is_tiny(file) or thread_time() - busy < (start - began) / 2:
+                alone.close()
+            try:
+                photos.append(load(file))
+                reasons.append("")
+            except ImageError as error:
+                reasons.append(str(error))
+            reading.append(perf_counter() - start)
+            if sum(reading) > BATCH_SECONDS:
+                break
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
     inferring = (perf_counter() - start) / max(1, len(photos))
@@ -437,12 +454,19 @@ def _rows(
             finite, *best_first = next(ranked)
             reason = "" if finite else "of no class: the model's scores are not numbers"
         if reason:
-            rows.append(Row(str(file), "", None, (), reason, round(1000 * seconds, 2), model.path.name))
+            rows.append(Row(file, "", None, (), reason, round(1000 * seconds, 2), model.path.name))
             continue
         top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*best_first, strict=True))
         label, confidence = top[0]
         if confidence < min_confidence:
             label = UNKNOWN
         milliseconds = round(1000 * (seconds + inferring), 2)
-        rows.append(Row(str(file), label, confidence, top, "", milliseconds, model.path.name))
+        rows.append(Row(file, label, confidence, top, "", milliseconds, model.path.name))
     return rows
+
+
+def _is_tiny(file: str) -> bool:
+    try:
+        return os.stat(file).st_size <= TINY  # noqa: PTH116 - pathlib takes as long as all the rest
+    except OSError:  # a URI, or a file that is gone
+        return False

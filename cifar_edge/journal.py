@@ -87,12 +87,12 @@ class Journal:
         stretches = pairwise([*self._stretches, self._lines.end])
         return heapq.merge(*(self._read(*stretch) for stretch in stretches), key=lambda row: order(row.path))
 
-    def unrecorded(self, files: Iterable[Path | str]) -> Iterator[Path | str]:
+    def unrecorded(self, files: Iterable[str]) -> Iterator[str]:
         """Yield those of `files`, which come in the order of paths, that have no row by now."""
         recorded = (order(row.path) for row in self.rows())
         row = next(recorded, None)
         for file in files:
-            place = order(str(file))
+            place = order(file)
             while row is not None and row < place:
                 row = next(recorded, None)
             if row != place:

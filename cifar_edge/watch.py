@@ -29,7 +29,7 @@ TICK = 0.5  # seconds between looks at what is waiting
 AT_ONCE = 64  # photos that are looked at together
 HOOK_SECONDS = 60.0
 
-Rows = Callable[[Iterable[Path]], Generator[Row, None, None]]
+Rows = Callable[[Iterable[str]], Generator[Row, None, None]]
 """Makes rows of complete files."""
 
 
@@ -86,12 +86,11 @@ def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -
     with log, arrivals:
         while not stop.is_set():
             new = arrivals.take(AT_ONCE)
-            waiting.add(path for path in new if str(path) not in log)
+            waiting.add(path for path in new if path not in log)
             complete = waiting.take(AT_ONCE)
             with contextlib.closing(rows_of(complete)) as rows:
                 for row in rows:
-                    path = Path(row.path)
-                    if not (row.error and waiting.put_back(path, complete[path])):
+                    if not (row.error and waiting.put_back(row.path, complete[row.path])):
                         log.append(row)
                         yield row
                     if stop.is_set():

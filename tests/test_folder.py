@@ -86,12 +86,12 @@ def test_search(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    found = [str(path.relative_to(tmp_path)) for path in find([tmp_path])]
+    found = [os.path.relpath(path, tmp_path) for path in find([tmp_path])]
     assert found == [".hidden/x.tiff", "a.gif", "b/10.png", "b/2.JPG", "b/a/1.webp"]
     # A file that is named is taken, whatever its suffix; and nothing is there twice.
-    assert list(find([tmp_path / "notes.txt"])) == [tmp_path / "notes.txt"]
+    assert list(find([tmp_path / "notes.txt"])) == [str(tmp_path / "notes.txt")]
     starts = [tmp_path, tmp_path / "notes.txt", tmp_path / "b", tmp_path / "a.gif"]
-    again = [str(path.relative_to(tmp_path)) for path in find(starts)]
+    again = [os.path.relpath(path, tmp_path) for path in find(starts)]
     assert again == [*found, "notes.txt"]
 
 
@@ -113,17 +113,17 @@ def test_a_photo_is_found_once_however_its_place_is_spelt(tmp_path: Path, monkey
         (["link", "c/notes.txt", "link/notes.txt"], ["c/notes.txt", "link/3.jpg"]),
         ([".", "link", "a"], [*in_a, "c/3.jpg"]),
     ):
-        assert [str(path) for path in find(places)] == expected
+        assert list(find(places)) == expected
 
 
 def test_the_order_is_that_of_the_names_on_the_way(tmp_path: Path) -> None:
     for name in ("a/b.jpg", "a/b/c.jpg", "a-b/1.jpg", "a.jpg", "a/B.jpg", "z/z/z.png", "Z.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    paths = [str(path) for path in find([tmp_path])]
+    paths = list(find([tmp_path]))
     assert len(paths) == 7
     assert paths == sorted(paths, key=order)
-    assert paths == [str(path) for path in find([tmp_path / "z", *tmp_path.glob("[Zaz]*")])]
+    assert paths == list(find([tmp_path / "z", *tmp_path.glob("[Zaz]*")]))
 
 
 def test_deep_folders(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_deep_folders(tmp_path: Path) -> None:
         folder = folder / "d"
         folder.mkdir()
     (folder / "photo.jpg").touch()
-    assert list(find([tmp_path])) == [folder / "photo.jpg"]
+    assert list(find([tmp_path])) == [str(folder / "photo.jpg")]
 
 
 def test_a_folder_that_cannot_be_listed_is_a_row(
@@ -142,8 +142,8 @@ def test_a_folder_that_cannot_be_listed_is_a_row(
     (tmp_path / "photo.png").write_bytes((PHOTOS / "frog" / "brown_frog.png").read_bytes())
     listing = os.scandir
 
-    def refuse(path: Path) -> object:
-        if path.name == "locked":
+    def refuse(path: str) -> object:
+        if Path(path).name == "locked":
             raise PermissionError(13, "Permission denied")
         return listing(path)
 
@@ -204,24 +204,24 @@ def test_scores_that_are_no_numbers_are_an_error(model: EdgeModel, monkeypatch: 
 
 
 def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *others = (PHOTOS / "cat").glob("*.jpg")
+    first, *others = map(str, (PHOTOS / "cat").glob("*.jpg"))
     searching = threading.Event()
 
-    def slow(paths: object) -> Iterator[Path]:
+    def slow(paths: object) -> Iterator[str]:
         yield first
         assert searching.wait(20)
         yield from others
 
     monkeypatch.setattr(folder, "find", slow)
     rows = classify_folder(PHOTOS / "cat", model, workers=1)
-    assert next(rows).path == str(first)
+    assert next(rows).path == first
     searching.set()
-    assert [row.path for row in rows] == list(map(str, others))
+    assert [row.path for row in rows] == others
 
 
 def test_what_fails_while_searching_is_told(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(paths: object) -> Iterator[Path]:
-        yield from (PHOTOS / "cat").glob("*.jpg")
+    def broken(paths: object) -> Iterator[str]:
+        yield from map(str, (PHOTOS / "cat").glob("*.jpg"))
         raise MemoryError("no room for names")
 
     monkeypatch.setattr(folder, "find", broken)
@@ -237,8 +237,8 @@ def test_slow_photos_after_tiny_ones_have_their_rows_one_by_one(
     image = np.zeros((32, 32, 3), np.uint8)
     begun: list[int] = []
 
-    def load(path: Path, **how: Any) -> NDArray[np.uint8]:
-        begun.append(int(path.stem))
+    def load(path: str, **how: Any) -> NDArray[np.uint8]:
+        begun.append(int(Path(path).stem))
         if begun[-1] >= 100:
             time.sleep(2 * folder.BATCH_SECONDS)
         return image
@@ -263,7 +263,7 @@ def test_of_a_folder_whose_listing_breaks_off_what_is_known_counts(
     real = os.scandir
 
     @contextlib.contextmanager
-    def failing(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def failing(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
         def entries() -> Iterator[os.DirEntry[str]]:
             with real(path) as found:
                 yield from itertools.islice(found, 2)
@@ -273,7 +273,7 @@ def test_of_a_folder_whose_listing_breaks_off_what_is_known_counts(
 
     monkeypatch.setattr(os, "scandir", failing)
     place, *photos = find([tmp_path])
-    assert place == tmp_path
+    assert place == str(tmp_path)
     assert len(photos) == 2
 
 
@@ -315,6 +315,29 @@ def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:
     assert peak < 5_000 * 100  # a name of 9 characters is a string of 58 bytes and its place in a list
 
 
+@pytest.mark.parametrize(("tiny", "disk"), [(True, "fast"), (True, "slow"), (False, "fast")])
+def test_tiny_photos_are_read_by_one_thread_at_a_time_unless_the_disk_is_slow(
+    tiny: bool, disk: str, model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}.png").write_bytes(bytes(folder.TINY + (not tiny)))
+    monkeypatch.setattr(folder, "thread_time", time.perf_counter if disk == "fast" else lambda: 0.0)
+    together = threading.Barrier(2)
+    met: list[bool] = []
+
+    def load(path: str, **how: Any) -> NDArray[np.uint8]:
+        with contextlib.suppress(threading.BrokenBarrierError):  # after one has waited for nobody, or for the last one
+            together.wait(0.2 if tiny and disk == "fast" else 20)
+            met.append(True)
+        if len(met) > 1:
+            together.abort()
+        return np.zeros((32, 32, 3), np.uint8)
+
+    monkeypatch.setattr(folder.images, "load", load)
+    assert len(list(classify_folder(tmp_path, model, 2))) == 40
+    assert bool(met) == (not tiny or disk == "slow")
+
+
 def test_a_computer_that_gets_slower_loses_neither_order_nor_rows(
     model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,9 +345,10 @@ def test_a_computer_that_gets_slower_loses_neither_order_nor_rows(
         (tmp_path / f"{number:02}.png").symlink_to(PHOTOS / "ship" / "yacht.png")
     real = images.load
 
-    def throttled(path: Path, **how: Any) -> NDArray[np.uint8]:
-        if int(path.stem) >= 30:
-            time.sleep(0.02 + 0.02 * (int(path.stem) % 3))
+    def throttled(path: str, **how: Any) -> NDArray[np.uint8]:
+        number = int(Path(path).stem)
+        if number >= 30:
+            time.sleep(0.02 + 0.02 * (number % 3))
         return real(path, **how)
 
     monkeypatch.setattr(folder.images, "load", throttled)
