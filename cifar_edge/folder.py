@@ -32,7 +32,7 @@ from cifar_edge.results import UNKNOWN, Row, check_output, order, save
 from cifar_edge.sorting import check_folder, sort_photos
 
 BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
-LARGEST_BATCH = 64  # photos; more gain little, and large photos may follow tiny ones
+LARGEST_BATCH = 128  # photos; more gain little, and large photos may follow tiny ones
 TINY = 1 << 12  # bytes of a photo that keeps Python busy for longer than its decoder
 AHEAD = 16  # batches each worker may be ahead of the row that is next
 LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
