@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,14 +281,15 @@ def test_train_and_export_without_names(tmp_path: Path, monkeypatch: pytest.Monk
     assert "ann-int8.tflite" in classified.err
 
 
-def test_ctrl_c_and_resume(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cifar_edge", "train", "--data", "sample", "--model", "ann", "--epochs", "5"]
+def test_a_stopped_and_a_killed_training_are_resumed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cifar_edge", "train"]
+    new = ["--data", "sample", "--model", "ann", "--epochs", "5"]
     # A shell's background job, as CI may be, passes on that it ignores Ctrl-C.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as training:
-        while not list(tmp_path.glob("runs/*/history.csv")):
-            assert training.poll() is None
-            time.sleep(0.05)
+    with subprocess.Popen(
+        [*command, *new], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as training:
+        wait_for_epoch(training, tmp_path, 1)
         training.send_signal(signal.SIGINT)
         assert training.stderr is not None
         said = training.stderr.read()
@@ -296,23 +298,19 @@ def test_ctrl_c_and_resume(tmp_path: Path) -> None:
     assert "Traceback" not in said
     refused = process("train", "--resume", "--epochs", 7, cwd=tmp_path)
     assert (refused.returncode, "cannot go on with 7" in refused.stderr) == (2, True)
+    with subprocess.Popen([*command, "--resume", "--quiet"], cwd=tmp_path) as training:
+        wait_for_epoch(training, tmp_path, 3)
+        training.kill()
     resumed = process("train", "--resume", cwd=tmp_path)
     assert resumed.returncode == 0
     (run,) = tmp_path.glob("runs/*")
     assert len((run / "history.csv").read_text().splitlines()) == 6
 
 
-def test_a_killed_training_is_resumed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cifar_edge", "train", "--data", "sample", "--model", "ann", "--epochs", "3"]
-    with subprocess.Popen([*command, "--quiet"], cwd=tmp_path) as training:
-        while not list(tmp_path.glob("runs/*/history.csv")):
-            assert training.poll() is None
-            time.sleep(0.05)
-        training.kill()
-    resumed = process("train", "--resume", cwd=tmp_path)
-    assert resumed.returncode == 0
-    (run,) = tmp_path.glob("runs/*")
-    assert len((run / "history.csv").read_text().splitlines()) == 4
+def wait_for_epoch(training: subprocess.Popen[Any], folder: Path, epoch: int) -> None:
+    while not any(len(history.read_text().splitlines()) > epoch for history in folder.glob("runs/*/history.csv")):
+        assert training.poll() is None
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

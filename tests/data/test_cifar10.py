@@ -42,7 +42,7 @@ def write_python_layout(data: Cifar10, folder: Path) -> Path:
 
 
 def archive(folder: Path, path: Path) -> Path:
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+    with tarfile.open(path, "w:gz", compresslevel=0) as tar:
         tar.add(folder, folder.name)
     return path
 
