@@ -45,12 +45,13 @@ bench: $(addsuffix /exported,$(RUNS)) .venv/installed-all
 	$(BIN)/cifar-edge bench --noise --runtime --profile --output benchmarks/results/bench.json \
 		--plot benchmarks/results nano small $(addsuffix /*-int8.tflite,$(RUNS)) nano-float32 $(PEERS)
 
-# The models that ship, made again from the data alone: hours. What `nano` learns from is the `small` just made.
-SHIPPED := small nano
+# The models that ship, made again from the data alone: hours. What `small` learns from is a `first` one without a
+# teacher, and `nano` learns from the `small` just made.
 models: .venv/installed-train
-	for name in $(SHIPPED); do \
+	for name in first small nano; do \
+		case $$name in first) set -- --model small --teacher '';; *) set -- --model $$name;; esac; \
 		run=build/models/$$name; \
-		test -e $$run/model.keras || $(BIN)/cifar-edge train --model $$name --run $$run $$(test -e $$run/run.json && echo --resume); \
+		test -e $$run/model.keras || $(BIN)/cifar-edge train "$$@" --run $$run $$(test -e $$run/run.json && echo --resume); \
 		$(BIN)/cifar-edge export --quantize --licence MIT $$run && cp $$run/*.tflite cifar_edge/models || exit 1; \
 	done
 	$(MAKE) figures
