@@ -423,24 +423,26 @@ def _rows(
     """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one.
 
     All are read, then all inferred, so that threads seldom wait for Python's lock. They would at every step of reading
-    tiny photos, and so one thread at a time does that, while others infer; unless it is the disk that takes the time.
+    tiny photos, and so one thread at a time does that, while others infer; but not where it is the disk that takes the
+    time, and not from the first photo on that takes much more.
     """
-    photos, reasons, reading = [], [], []
+    photos, reasons, reading, working = [], [], [], []
     with contextlib.ExitStack() as alone:
         if _is_tiny(files[0]):
             alone.enter_context(turn)
-        began, busy = perf_counter(), thread_time()
+        now, worked = began, idle = perf_counter(), thread_time()
         for file in files:
-            start = perf_counter()
-            if not _is_tiny(file) or thread_time() - busy < (start - began) / 2:
-                alone.close()
             try:
                 photos.append(load(file))
                 reasons.append("")
             except ImageError as error:
                 reasons.append(str(error))
-            reading.append(perf_counter() - start)
-            if sum(reading) > BATCH_SECONDS:
+            start, now, before, worked = now, perf_counter(), worked, thread_time()
+            reading.append(now - start)
+            working.append(worked - before)
+            if working[-1] > 4 * working[0] or now - began > 2 * (worked - idle):
+                alone.close()
+            if now - began > BATCH_SECONDS:
                 break
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))

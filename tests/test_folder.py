@@ -315,27 +315,42 @@ def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:
     assert peak < 5_000 * 100  # a name of 9 characters is a string of 58 bytes and its place in a list
 
 
-@pytest.mark.parametrize(("tiny", "disk"), [(True, "fast"), (True, "slow"), (False, "fast")])
-def test_tiny_photos_are_read_by_one_thread_at_a_time_unless_the_disk_is_slow(
-    tiny: bool, disk: str, model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("larger", "slow_disk", "seconds", "alone"),
+    [
+        (0, False, [0.002], True),
+        (1, False, [0.002], False),
+        (0, True, [0.002], False),
+        (0, False, [0.002, 0.04], False),
+    ],
+    ids=["tiny", "larger", "from a slow disk", "now and then much larger"],
+)
+def test_tiny_photos_are_read_by_one_thread_at_a_time(
+    larger: int,
+    slow_disk: bool,
+    seconds: list[float],
+    alone: bool,
+    model: EdgeModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(40):
-        (tmp_path / f"{number:02}.png").write_bytes(bytes(folder.TINY + (not tiny)))
-    monkeypatch.setattr(folder, "thread_time", time.perf_counter if disk == "fast" else lambda: 0.0)
-    together = threading.Barrier(2)
-    met: list[bool] = []
+    for number in range(50):
+        (tmp_path / f"{number:02}.png").write_bytes(bytes(folder.TINY + larger))
+    reading: list[str] = []
+    most = 0
 
     def load(path: str, **how: Any) -> NDArray[np.uint8]:
-        with contextlib.suppress(threading.BrokenBarrierError):  # after one has waited for nobody, or for the last one
-            together.wait(0.2 if tiny and disk == "fast" else 20)
-            met.append(True)
-        if len(met) > 1:
-            together.abort()
+        nonlocal most
+        reading.append(path)
+        most = max(most, len(reading))
+        time.sleep(seconds[int(Path(path).stem) % len(seconds)])
+        reading.remove(path)
         return np.zeros((32, 32, 3), np.uint8)
 
     monkeypatch.setattr(folder.images, "load", load)
-    assert len(list(classify_folder(tmp_path, model, 2))) == 40
-    assert bool(met) == (not tiny or disk == "slow")
+    monkeypatch.setattr(folder, "thread_time", (lambda: 0.0) if slow_disk else time.perf_counter)
+    assert len(list(classify_folder(tmp_path, model, 2))) == 50
+    assert (most == 1) == alone
 
 
 def test_a_computer_that_gets_slower_loses_neither_order_nor_rows(
