@@ -420,30 +420,8 @@ def _rows(
     top_k: int,
     min_confidence: float,
 ) -> list[Row]:
-    """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one.
-
-    All are read, then all inferred, so that threads seldom wait for Python's lock. They would at every step of reading
-    tiny photos, and so one thread at a time does that, while others infer; but not where it is the disk that takes the
-    time, and not from the first photo on that takes much more.
-    """
-    photos, reasons, reading, working = [], [], [], []
-    with contextlib.ExitStack() as alone:
-        if _is_tiny(files[0]):
-            alone.enter_context(turn)
-        now, worked = began, idle = perf_counter(), thread_time()
-        for file in files:
-            try:
-                photos.append(load(file))
-                reasons.append("")
-            except ImageError as error:
-                reasons.append(str(error))
-            start, now, before, worked = now, perf_counter(), worked, thread_time()
-            reading.append(now - start)
-            working.append(worked - before)
-            if working[-1] > 4 * working[0] or now - began > 2 * (worked - idle):
-                alone.close()
-            if now - began > BATCH_SECONDS:
-                break
+    """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one."""
+    photos, reasons, reading = _read(files, load, turn)
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
     inferring = (perf_counter() - start) / max(1, len(photos))
@@ -465,6 +443,36 @@ def _rows(
         milliseconds = round(1000 * (seconds + inferring), 2)
         rows.append(Row(file, label, confidence, top, "", milliseconds, model.path.name))
     return rows
+
+
+def _read(
+    files: Sequence[str], load: Callable[[str], NDArray[np.uint8]], turn: threading.Lock
+) -> tuple[list[NDArray[np.uint8]], list[str], list[float]]:
+    """Read the first of a few files: photos, for each file why not or "", and seconds.
+
+    Before any of them is inferred, so that threads seldom wait for Python's lock. They would at every step of reading
+    tiny photos, and so one thread at a time does that, while others infer; but not where it is the disk that takes the
+    time, and not from the first photo on that takes much more.
+    """
+    photos, reasons, reading, working = [], [], [], []
+    with contextlib.ExitStack() as alone:
+        if _is_tiny(files[0]):
+            alone.enter_context(turn)
+        now, worked = began, idle = perf_counter(), thread_time()
+        for file in files:
+            try:
+                photos.append(load(file))
+                reasons.append("")
+            except ImageError as error:
+                reasons.append(str(error))
+            start, now, before, worked = now, perf_counter(), worked, thread_time()
+            reading.append(now - start)
+            working.append(worked - before)
+            if working[-1] > 4 * working[0] or now - began > 2 * (worked - idle):
+                alone.close()
+            if now - began > BATCH_SECONDS:
+                break
+    return photos, reasons, reading
 
 
 def _is_tiny(file: str) -> bool:

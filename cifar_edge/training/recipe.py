@@ -74,7 +74,7 @@ RECIPES = {
             0.2,
             "trapezoid",
             4e-3,
-            epochs=132,
+            epochs=124,
             batch_size=256,
             augment="robust",
             label_smoothing=0.05,
