@@ -47,6 +47,9 @@ REDUCED = 8
 WEBP_PIXEL, TRANSPARENT_PIXEL, OTHER_PIXEL, COEFFICIENT = 26, 16, 9, 2
 PIXELS = {"RGB": 4, "L": 6, "P": 6, "1": 6}
 
+# Each scan of a progressive JPEG costs as much time as a whole photo; encoders make about ten.
+MOST_SCANS = 100
+
 # Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
 # JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `check_memory` judges instead.
 Image.MAX_IMAGE_PIXELS = None
@@ -151,13 +154,24 @@ def decode(image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR
     """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height).
 
     Raises:
-        ImageError: that takes more bytes than `memory`.
+        ImageError: that takes more bytes than `memory`, or minutes.
     """
     pixels = image.width * image.height
     image.draft("RGB", wanted)
     check_memory(image, pixels, memory)
+    if image.info.get("progressive"):
+        _check_scans(image.fp)  # type: ignore[attr-defined] # of files
     image.load()
     return image
+
+
+def _check_scans(file: BinaryIO) -> None:
+    """Raise `ImageError` if a JPEG, open behind its head, has more scans than any encoder makes (ITU-T T.81, B.2)."""
+    head = file.tell()
+    scans, _, _ = file.read().partition(b"\xff\xd9")  # the end of the image; behind it a phone may keep a video
+    file.seek(head)
+    if (count := scans.count(b"\xff\xda")) > MOST_SCANS:
+        raise ImageError(f"of {count:,} scans, each of which takes as long as a photo; save it again")
 
 
 def _thumbnail(

@@ -270,3 +270,15 @@ def test_what_a_photo_may_take_is_judged_at_the_scale_at_which_it_is_decoded(tmp
         assert load(tmp_path / name, 32, 32, memory=megabytes * 1e6 + 1e6).shape == (32, 32, 3)
         with pytest.raises(ImageError, match="fewer --workers leave more for each"):
             load(tmp_path / name, 32, 32, memory=megabytes * 1e6 - 1e6)
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused_and_one_with_a_video_behind_it_is_not(tmp_path: Path) -> None:
+    with io.BytesIO() as file:
+        Image.open(PHOTO).save(file, "JPEG", progressive=True)
+        content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    (tmp_path / "video.jpg").write_bytes(content + content[last:-2] * 1_000)
+    assert np.array_equal(load(tmp_path / "video.jpg", 32, 32), load(io.BytesIO(content), 32, 32))
+    (tmp_path / "scans.jpg").write_bytes(content[:-2] + content[last:-2] * 1_000 + content[-2:])
+    with pytest.raises(ImageError, match=r"of 1,009 scans, .* save it again"):
+        load(tmp_path / "scans.jpg", 32, 32)
