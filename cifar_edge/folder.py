@@ -456,7 +456,7 @@ def _read(
     """
     photos, reasons, reading, working = [], [], [], []
     with contextlib.ExitStack() as alone:
-        if _is_tiny(files[0]):
+        if len(files) > 1 and _is_tiny(files[0]):
             alone.enter_context(turn)
         now, worked = began, idle = perf_counter(), thread_time()
         for file in files:
