@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import re
 import shutil
+import socket
 import threading
 import time
 from collections import Counter
@@ -14,12 +16,15 @@ from typing import Any
 
 import fsspec
 import pyarrow.parquet
+import fsspec.config
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from s3fs import S3FileSystem
 from cifar_edge import classify_folder, images, remote
-from cifar_edge.dataset import write_part
+from cifar_edge.cluster import HANGING
+from cifar_edge.dataset import DataSet, write_part
 from cifar_edge.errors import ResultsError, StorageError, UsageError
 from cifar_edge.results import Row
 
@@ -116,7 +121,7 @@ def test_photos_in_a_bucket_have_the_rows_of_those_in_a_folder(
 
 
 def test_a_storage_that_fails_now_and_then_costs_no_row(model: Path, weak: Weak) -> None:
-    weak.weakness |= {"chelsea.jpg": 2, "*": 1}
+    weak.weakness |= {"chelsea.jpg": 3, "*": 1}  # it is back when it is asked whether this one is there
     rows = list(classify_folder("weak://bucket", model))
     assert len(rows) == 27
     assert not any(row.error for row in rows)
@@ -180,6 +185,43 @@ def test_a_storage_that_knows_no_options_is_read() -> None:
 
 
 def test_a_photo_is_not_read_beyond_all_measure(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
+class Server(Weak):
+    protocol = "server"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(re.sub("^server://[^/]*", "", path))
+
+
+def test_photos_of_a_server_keep_its_name_and_the_user_s_but_no_password(weak: Weak) -> None:
+    fsspec.register_implementation("server", Server)
+    first, *_ = (uri for uri, _ in remote.photos("server://me@nas/bucket/"))
+    assert first.startswith("server://me@nas/bucket/airplane/")
+    assert remote.read(first, 3) == weak.cat_file(first.replace("server://me@nas", ""))[:3]
+    with pytest.raises(UsageError, match=r"server://nas: a password would be in each row.*FSSPEC_SERVER_PASSWORD"):
+        list(remote.photos("server://me:secret@nas/bucket"))
+
+
+def test_a_server_that_never_answers_is_given_up_sooner_than_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accept = threading.Thread(target=lambda: [calls.append(server.accept()) for _ in itertools.count()])
+        accept.daemon = True
+        accept.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+        monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"read_timeout": 0.05}})
+        attempts = len(remote.WAITS) + 1
+        monkeypatch.setattr(remote, "WAITS", ())
+        remote._system.cache_clear()
+        with pytest.raises(StorageError, match=r"s3://photos/a\.png: cannot be reached"):
+            remote.read("s3://photos/a.png")
+        remote._system.cache_clear()
+    assert 2 <= len(calls) * attempts <= HANGING / S3FileSystem.read_timeout
+
+
     monkeypatch.setattr(remote, "LARGEST", 20_000)
     rows = {Path(row.path).name: row.error for row in classify_folder("weak://bucket/ship", model)}
     assert "larger" in rows["schooner.png"]
@@ -190,7 +232,7 @@ def test_when_the_storage_is_away_the_run_ends_and_goes_on_later(
 ) -> None:
     monkeypatch.setattr(Weak, "answers", 10)
     before: list[Row] = []
-    with pytest.raises(StorageError, match=r"weak:///bucket.* cannot be reached .*try again"):
+    with pytest.raises(StorageError, match=r"weak://bucket.* cannot be reached .*try again"):
         before.extend(classify_folder("weak://bucket", model, 1, output=tmp_path / "rows.jsonl"))
     monkeypatch.setattr(Weak, "answers", math.inf)
     again = list(classify_folder("weak://bucket", model, output=tmp_path / "rows.jsonl", resume=True))
