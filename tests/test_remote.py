@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,49 @@ def test_results_in_a_bucket_are_resumed(model: Path, weak: Weak, monkeypatch: p
     parts = [name for name in remote.names("weak://results/today") if name.startswith("part-")]
     assert len(parts) == 3  # 10, 10, and 8 new ones
     assert json.loads(weak.cat_file("/results/today/_SUCCESS"))["photos"] == 28
+
+
+def test_a_run_that_has_no_row_yet_is_not_begun_anew_in_another_way(model: Path, weak: Weak) -> None:
+    classify_folder("weak://bucket", model, output="weak://results")
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=r"weak://results: began with another top-k .* delete it to begin anew"):
+            classify_folder("weak://bucket", model, output="weak://results", top_k=2, resume=resume)
+    assert len(list(classify_folder("weak://bucket", model, output="weak://results"))) == 27
+
+
+def test_sorted_photos_all_go_into_one_folder(model: Path, weak: Weak, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"output": "weak://results", "resume": True}
+    next(classify_folder(PHOTOS / "cat", model, sort_into=tmp_path / "a", **options))
+    with pytest.raises(UsageError, match="began with another folder to sort into"):
+        classify_folder(PHOTOS / "cat", model, sort_into=tmp_path / "b", **options)
+
+
+def test_a_damaged_part_is_named(model: Path, weak: Weak) -> None:
+    options: dict[str, Any] = {"output": "weak://results", "resume": True}
+    list(classify_folder("weak://bucket", model, **options))
+    (part,) = weak.glob("/results/part-*")
+    content = bytearray(weak.cat_file(part))
+    content[60:200] = bytes(byte ^ 0x5A for byte in content[60:200])
+    weak.pipe_file(part, bytes(content))
+    with pytest.raises(ResultsError, match=r"weak://results/part-.*: no part of results; delete it"):
+        list(classify_folder("weak://bucket", model, **options))
+
+
+def test_a_part_that_is_written_when_all_have_been_counted_is_noticed(tmp_path: Path) -> None:
+    row = Row("a.png", "cat", 0.5, (("cat", 0.5),), "", 1.0, "m")
+    data_set = DataSet(str(tmp_path), {"choice of labels": ["cat"]}, False)
+    write_part(data_set.folder, [row])
+    tally = data_set.tally()
+    write_part(data_set.folder, [row, replace(row, path="b.png")])
+    with pytest.raises(ResultsError, match="1 photos have more than one row"):
+        data_set.finish(tally)
+    assert data_set.reopen().summary.photos in (1, 2)
+
+
+def test_each_photo_without_a_row_has_one_line(tmp_path: Path) -> None:
+    data_set = DataSet(str(tmp_path), {"choice of labels": ["cat"]}, False)
+    assert "2 photos" in data_set.lack(["a\nb.png", "c\\n.png"])
+    assert (tmp_path / "_MISSING").read_text() == "a\\nb.png\nc\\\\n.png\n"
 
 
 def test_of_two_rows_of_a_photo_one_stays(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
