@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import pyarrow.parquet
 import fsspec.config
+import pyarrow.parquet
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-
 from s3fs import S3FileSystem
+
 from cifar_edge import classify_folder, images, remote
 from cifar_edge.cluster import HANGING
 from cifar_edge.dataset import DataSet, write_part
@@ -185,7 +185,6 @@ def test_a_storage_that_knows_no_options_is_read() -> None:
         list(remote.photos("plain://none"))
 
 
-def test_a_photo_is_not_read_beyond_all_measure(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
 class Server(Weak):
     protocol = "server"
 
@@ -223,6 +222,7 @@ def test_a_server_that_never_answers_is_given_up_sooner_than_its_reader(monkeypa
     assert 2 <= len(calls) * attempts <= HANGING / S3FileSystem.read_timeout
 
 
+def test_a_photo_is_not_read_beyond_all_measure(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "LARGEST", 20_000)
     rows = {Path(row.path).name: row.error for row in classify_folder("weak://bucket/ship", model)}
     assert "larger" in rows["schooner.png"]
@@ -401,11 +401,12 @@ def test_a_data_set_of_a_folder_s_photos_goes_on_from_another_one(
     [
         (["--report", "r.html"], "a report shows photos of this machine"),
         (["--sort-into", "sorted"], "only photos on this machine can be sorted"),
-        (["--cluster", "--workers", "2"], "--workers: not on a cluster"),
+        (["--cluster", "--workers", "2", "--link"], "--link and --workers: not on a cluster"),
         (["--cluster"], "name a folder or URI"),
         (["--cluster", "weak://bucket"], "name a folder or URI"),
         (["--cluster", "127.0.0.1:1", "--output", "weak://results"], "127.0.0.1:1: no Ray cluster answers"),
-        (["--cluster=there", "--output", "weak://results"], "there: no Ray cluster answers .* HOST:PORT"),
+        (["--cluster", "localhost", "--output", "weak://results"], "localhost: no Ray cluster answers .* HOST:PORT"),
+        (["--cluster", "weak://none", "--output", "weak://results"], "weak://none: no such file, folder or bucket"),
     ],
 )
 def test_what_cannot_be_is_said(
