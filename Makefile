@@ -86,7 +86,7 @@ test-cluster: .venv/installed-dev
 # address of this machine alone; so whoever connects needs the token in this user's ~/.ray, which `cifar-edge` finds.
 NODE := RAY_AUTH_MODE=token $(BIN)/ray start --num-cpus=1 --object-store-memory=150000000
 cluster: .venv/installed-cluster
-	test -s ~/.ray/auth_token || $(BIN)/ray get-auth-token --generate > /dev/null
+	test -s ~/.ray/auth_token || (umask 077 && $(BIN)/ray get-auth-token --generate > /dev/null)
 	$(NODE) --head --include-dashboard=false
 	$(NODE) --address=127.0.0.1:6379
 	@echo 'To try it: cifar-edge classify tests/photos --output build/results --cluster'

@@ -46,9 +46,10 @@ class _ClusterHere(typer.core.TyperCommand):
     """Lets `--cluster` stand alone, also before a path, which Typer has no words for."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take a `--cluster` that no HOST:PORT follows for one with an empty address."""
+        """Take a `--cluster` that no HOST:PORT follows for one with an empty address; a port may be forgotten."""
         followed = zip(args, [*args[1:], ""], strict=True)
-        alone = [one == "--cluster" and not re.fullmatch(r"[^/]+:\d+", after) for one, after in followed]
+        address = re.compile(r"[^/]+:\d+|localhost|\d+(\.\d+){3}")
+        alone = [one == "--cluster" and not address.fullmatch(after) for one, after in followed]
         return super().parse_args(ctx, [f"{one}=" if is_ else one for one, is_ in zip(args, alone, strict=True)])
 
 
@@ -352,7 +353,7 @@ def classify(
     from cifar_edge.summary import Summary
     from cifar_edge.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
 
-    here_only = {"--report": report, "--sort-into": sort_into, "--workers": workers}
+    here_only = {"--report": report, "--sort-into": sort_into, "--link": link, "--workers": workers}
     if cluster is not None and (unusable := [name for name, given in here_only.items() if given]):
         raise UsageError(f"{' and '.join(unusable)}: not on a cluster")
     if cluster is not None and output in (None, "-"):
@@ -377,7 +378,7 @@ def classify(
         return
     page, summary = Report(report, workers) if report else None, Summary(chosen.labels)
     file = None if output == "-" else output
-    resumed = file is not None and journal_of(Path(file)).exists()
+    resumed = file is not None and (resume if is_remote(file) else journal_of(Path(file)).exists())
     started = time.perf_counter()
 
     def write_report() -> None:

@@ -18,8 +18,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -50,10 +51,11 @@ FIRST_GROUPS = 50  # photos each; they grow with what is listed, that few photos
 GROUP_BYTES = 1 << 28  # of photos; a lost worker costs as much reading
 
 RETRIES = 2  # of a group whose worker is lost; then it is left to the next round
-FAILURES = 20  # of groups in a row, after which the run ends: it is not about them
+FAILURES = 20  # in a row, or 2 for each processor, after which the run ends: it is not about these groups
 PAUSE = 3  # seconds after each, that a node which can do nothing does not take the groups away from others
 HANGING = 300  # seconds for a photo, after which its worker is killed
 STALLED = 3600  # seconds in which nothing goes on at all, after which the run ends
+WITNESSES = 3  # photos of each place, of which each node has to be able to read one
 LOOKED_AT = 100_000  # photos that have their rows, after which the lister says that it is alive
 
 OBJECT_STORE = 150_000_000  # bytes, for a cluster that is started here
@@ -70,7 +72,7 @@ class Job:
         pixel_range: what it takes for black and white, likewise.
         options: of `classifier`.
         output: a data set's folder; a URI, or a path that all machines share.
-        shared: paths that all machines have.
+        shared: what all machines can read, see `_shared`.
     """
 
     model: str
@@ -79,10 +81,10 @@ class Job:
     pixel_range: tuple[float, float]
     options: Options
     output: str
-    shared: tuple[str, ...]
+    shared: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, model: EdgeModel, options: Options, output: str, shared: Iterable[str]) -> Job:
+    def of(cls, model: EdgeModel, options: Options, output: str, shared: Iterable[tuple[str, ...]]) -> Job:
         """Pack a model whose file is on this machine."""
         content = model.path.read_bytes()
         return cls(model.path.name, content, model.labels, model.pixel_range, options, output, tuple(shared))
@@ -93,14 +95,31 @@ class Trouble(logging.Handler):
 
     Attributes:
         last: of the reasons, "" if there is none.
+        in_a_row: how many groups have failed or were lost since one was done.
+        limit: as many mean that it is no use to go on.
     """
 
     last = ""
+    in_a_row = 0
+    limit = FAILURES
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the reason."""
-        if record.exc_info and isinstance(record.exc_info[1], Exception):
-            self.last = first_line(record.exc_info[1])
+        """Keep the reason; at the limit raise it, which ends what Ray Data is at."""
+        if record.exc_info and isinstance(error := record.exc_info[1], Exception):
+            self.add(first_line(error))
+            if self.too_much():
+                raise error
+
+    def add(self, reason: str) -> None:
+        """Count a group that has failed or been lost."""
+        self.last = reason
+        self.in_a_row += 1
+
+    def too_much(self) -> str:
+        """Return why it is no use to go on, or ""."""
+        if self.in_a_row < self.limit:
+            return ""
+        return f"{self.in_a_row} groups in a row have failed or were lost, the last one {self.last}"
 
 
 def classify_on_cluster(
@@ -143,7 +162,7 @@ def classify_on_cluster(
 
     Raises:
         UsageError: as `classify_folder`; or there is no such cluster, or a node has not this version of the package,
-            or not the paths; or another run writes there.
+            or cannot read the photos or the output; or another run writes there.
         ResultsError: photos without a row remain; `_MISSING` in the data set names them. Or they cannot be listed.
         StorageError: a URI cannot be reached.
     """
@@ -152,10 +171,11 @@ def classify_on_cluster(
     classifier(model, options, 1)  # to be refused here if need be
     places = absolute(places_of(paths))
     folder = str(output) if remote.is_remote(output) else str(Path(output).absolute())
-    if next(list_photos(places), None) is None:
+    first = [tuple(file for file, _ in islice(list_photos([place]), WITNESSES)) for place in places]
+    if not any(first):
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
     data_set = DataSet(folder, request(places, model, options), resume)
-    shared = _shared(places, data_set.folder)
+    shared = _shared([*first, (f"{data_set.folder}/{REQUEST}",)])
     with data_set.alone(), _connected(address) as trouble:
         import ray
 
@@ -227,6 +247,7 @@ def _connected(address: str | None) -> Iterator[Trouble]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a thread that outlives a stopped run would connect again
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # of who takes too much memory; Ray would never end
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # or a cluster that is gone is waited for 15 minutes
     import ray
     import ray.data
 
@@ -236,6 +257,8 @@ def _connected(address: str | None) -> Iterator[Trouble]:
     log.setLevel(logging.ERROR)
     warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
     if ray.is_initialized():  # by who calls this
+        if address:
+            raise UsageError(f"{address}: Ray is connected in this process already; leave the address out")
         yield trouble
         return
     if address:
@@ -243,15 +266,16 @@ def _connected(address: str | None) -> Iterator[Trouble]:
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     try:
         ray.init(address or "auto", **quiet)
-    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+    except (ConnectionError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        if "Version mismatch" in str(error):  # and which, in several lines
+            raise UsageError(f"{' '.join(str(error).split())}; install the same on all machines") from error
         if address or "Could not find any running Ray instance" not in str(error):
             raise UsageError(
-                f"{first_line(error)}: this machine has to be a node of it (ray start --address=HOST:PORT); a cluster "
-                "that was started with a token needs RAY_AUTH_MODE=token and ~/.ray/auth_token"
+                f"{first_line(error)}: this machine has to be a node of it (ray start --address=HOST:PORT); if it is "
+                "gone, `ray stop` lets this machine forget it; a cluster that was started with a token needs "
+                "RAY_AUTH_MODE=token and ~/.ray/auth_token"
             ) from error
         ray.init("local", object_store_memory=OBJECT_STORE, **quiet)
-    except RuntimeError as error:  # another version, in several lines
-        raise UsageError(f"{' '.join(str(error).split())}; install the same on all machines") from error
     try:
         yield trouble
     finally:
@@ -271,18 +295,21 @@ def _check_address(address: str) -> None:
         raise UsageError(f"{address}: no Ray cluster answers there ({error}); HOST:PORT is what is needed") from error
 
 
-def _shared(places: Sequence[Path | str], folder: str) -> list[str]:
-    """Return paths that are on all nodes if the places and the output are: a disk that is not mounted is empty."""
-    paths = [place for place in places if isinstance(place, Path)]
-    shared = [next(find([path]), str(path)) for path in paths]
-    return shared if remote.is_remote(folder) else [*shared, f"{folder}/{REQUEST}"]
+def _shared(witnesses: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return those files of each place that this machine can read: any other one can read one of them at least.
+
+    A disk that is not mounted is an empty folder, and who may list a bucket may not always read it; so files tell.
+    There are several of each place, for one may be deleted while a run goes on; and none that is unreadable itself.
+    """
+    readable = (tuple(file for file in files if not _unreadable(file)) for files in witnesses)
+    return list(filter(None, readable))
 
 
-def _check_nodes(shared: Sequence[str]) -> str:
+def _check_nodes(shared: Sequence[tuple[str, ...]]) -> str:
     """Return how many nodes there are.
 
     Raises:
-        UsageError: one has not this version of the package, or not the paths that all have to share; or there is none.
+        UsageError: one has not this version of the package, or cannot read what all have to share; or there is none.
     """
     import ray
 
@@ -300,20 +327,33 @@ def _check_nodes(shared: Sequence[str]) -> str:
             raise UsageError(f"node {address}: has cifar-edge {version}, here it is {__version__}; install the same")
         if lacking:
             raise UsageError(
-                f"node {address}: {lacking[0]} is not there; paths have to be the same on all nodes, as on a network "
-                "drive, or else URIs"
+                f"node {address}: {lacking[0]}; each node needs the same paths, as on a network drive, and for URIs "
+                "the package and the credentials"
             )
         kinds.add(kind)
     processors = sum(node["Resources"]["CPU"] for node in nodes)
     return f"cluster: nodes {len(nodes)}, processors {processors:g} ({', '.join(sorted(kinds))})"
 
 
-def _about(shared: Sequence[str]) -> tuple[str, str, list[str]]:
+def _about(shared: Sequence[tuple[str, ...]]) -> tuple[str, str, list[str]]:
     return __version__, platform.machine(), _lacking(shared)
 
 
-def _lacking(shared: Sequence[str]) -> list[str]:
-    return [path for path in shared if not os.path.lexists(path)]
+def _lacking(shared: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return why the first file is not to be read of each place that has none for this machine."""
+    reasons = ([_unreadable(file) for file in files] for files in shared)
+    return [of_place[0] for of_place in reasons if all(of_place)]
+
+
+def _unreadable(file: str) -> str:
+    """Return why the first byte behind a URI cannot be read, or that a path is not there; or ""."""
+    if not remote.is_remote(file):
+        return "" if os.path.lexists(file) else f"{file} is not there"
+    try:
+        remote.read(file, 1)
+    except Exception as error:  # whatever is not installed or set up
+        return f"{file}: {first_line(error).removeprefix(f'{file}: ')}"
+    return ""
 
 
 def _on(node: str, function: Callable[..., Any]) -> Any:
@@ -348,30 +388,31 @@ def _round(
     import ray
     from ray.data.exceptions import ExecutionTimeoutError
 
-    listed, failures = False, 0
+    listed, trouble.in_a_row = False, 0
+    trouble.limit = max(FAILURES, 2 * int(ray.cluster_resources().get("CPU", 0)))
     try:
-        for result in _results(job, ray.put((places, done, largest))):
-            kind, reason = result["kind"], os.fsdecode(result["reason"])
-            if kind == "done":
-                failures = 0
-                advance(result["photos"])
-            elif kind == "failure":
-                failures += 1
-                trouble.last = reason
-                if failures == FAILURES:
-                    return f"{failures} groups in a row have failed, the last one {reason}"
-            elif kind == "unlisted":
-                raise ResultsError(f"{reason}; what is done is kept for --resume")
-            listed |= kind == "end"
+        with contextlib.closing(_results(job, ray.put((places, done, largest)))) as results:
+            for result in results:
+                kind, reason = result["kind"], os.fsdecode(result["reason"])
+                if kind == "done":
+                    trouble.in_a_row = 0
+                    advance(result["photos"])
+                elif kind == "failure":
+                    trouble.add(reason)
+                    if why := trouble.too_much():
+                        return why
+                elif kind == "unlisted":
+                    raise ResultsError(f"{reason}; what is done is kept for --resume")
+                listed |= kind == "end"
     except ExecutionTimeoutError:
         return f"nothing was done for {STALLED // 60} minutes"
     except ray.exceptions.RayError as error:
-        return f"Ray: {first_line(error)}"
+        return trouble.too_much() or f"Ray: {first_line(error)}"
     # Smaller groups of all the others would be no help.
     return "" if listed else f"whoever lists the photos is lost each time ({trouble.last or 'killed'})"
 
 
-def _results(job: Any, listing: Any) -> Iterator[dict[str, Any]]:
+def _results(job: Any, listing: Any) -> Generator[dict[str, Any], None, None]:
     """Yield what comes of each group of photos, as soon as it does."""
     import ray
 
@@ -419,8 +460,8 @@ def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
             rows.append(one)
             if monotonic() - armed > 1:  # it costs a thread each time
                 armed = _end_if_nothing_happens()
-        if any(one.error for one in rows) and (lacking := _lacking(shared)):
-            raise ResultsError(f"{lacking[0]} is not there any longer")
+        if any(one.error for one in rows) and (lacking := _lacking(shared)):  # it is not about these photos
+            raise ResultsError(lacking[0])
         write_part(output, rows)
     except Exception as error:  # whatever it is, another node or the next round may have more luck
         sleep(PAUSE)
@@ -441,7 +482,7 @@ def _end_if_nothing_happens() -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _prepared(reference: Any) -> tuple[Callable[[Sequence[str]], list[Row]], str, tuple[str, ...]]:
+def _prepared(reference: Any) -> tuple[Callable[[Sequence[str]], list[Row]], str, tuple[tuple[str, ...], ...]]:
     """Return a classifier, made once in a process, where its rows go, and what all nodes share."""
     import ray
 

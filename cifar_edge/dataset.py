@@ -58,12 +58,14 @@ class Paths:
         self.repeated = int((self._sorted[1:] == self._sorted[:-1]).sum())
 
     def __contains__(self, path: str) -> bool:
-        return self.count(path) > 0
+        return bool(self.place(path) < self._sorted.searchsorted(_digest(path), "right"))
 
-    def count(self, path: str) -> int:
-        """Return how many times a path is in there."""
-        digest = _digest(path)
-        return int(self._sorted.searchsorted(digest, "right") - self._sorted.searchsorted(digest, "left"))
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def place(self, path: str) -> int:
+        """Return a number below the length for a path that is in there; no other one has it."""
+        return int(self._sorted.searchsorted(_digest(path)))
 
 
 def _digest(path: str) -> bytes:
@@ -75,10 +77,11 @@ class Tally(NamedTuple):
 
     paths: Paths
     summary: Summary
+    parts: int
 
 
 class DataSet:
-    """The results of one request. To begin them, the request is written down.
+    """The results of one request. To begin them, it is written down, and never gives way to another one.
 
     Args:
         folder: a URI or a path.
@@ -86,7 +89,8 @@ class DataSet:
         resume: go on where an earlier run of the same request was, if there was one.
 
     Raises:
-        UsageError: something else is there, or an earlier run's results that are not to be continued, or not like this.
+        UsageError: something else is there, or an earlier run's results that are not to be continued, or not like this;
+            or another process has it.
         StorageError: it cannot be reached.
         OSError: nothing can be written in this folder.
         ModuleNotFoundError: it needs pyarrow, the extra `parquet`.
@@ -100,16 +104,17 @@ class DataSet:
             raise UsageError(f"{folder}: many files are written there; name a folder")
         self._labels: Sequence[str] = request["choice of labels"]
         asked = json.dumps(request).encode("ascii")
-        names = {name for name in self._names() if not name.startswith(".")}
-        if REQUEST not in names and names:
-            raise UsageError(f"{folder}: not empty, but no results of this program; choose another folder")
-        if not names - {REQUEST}:  # nothing is lost
-            self._make_folder()
-            write(self.folder, REQUEST, asked)
-            return
-        if not resume:
-            raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
-        check_request(self.folder, self._read(REQUEST), asked)
+        self._make_folder()
+        with self.alone():
+            names = {name for name in self._names() if not name.startswith(".")}
+            if not names:
+                write(self.folder, REQUEST, asked)
+                return
+            if REQUEST not in names:
+                raise UsageError(f"{folder}: not empty, but no results of this program; choose another folder")
+            if names != {REQUEST} and not resume:
+                raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
+            check_request(self.folder, self._read(REQUEST), asked)  # somebody may be at work who has no part yet
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         """Hold the folder against other processes, where that can be: a bucket has no locks.
@@ -124,7 +129,7 @@ class DataSet:
     ) -> Generator[Row, None, None]:
         """Yield the rows that are there, then those of the other files as `classify` makes them, and write these."""
         done = self.reopen().paths
-        for _, rows in self._parts():
+        for _, rows in self._parts(self._part_names()):
             yield from rows
         new = classify(file for file in files if file not in done)
         while part := list(islice(new, PART)):
@@ -149,15 +154,15 @@ class DataSet:
 
     def tally(self) -> Tally:
         """Read all parts and count what they hold."""
-        summary = Summary(self._labels)
+        summary, names = Summary(self._labels), self._part_names()
 
         def paths() -> Iterator[str]:
-            for _, rows in self._parts():
+            for _, rows in self._parts(names):
                 for row in rows:
                     summary.add(row)
                     yield row.path
 
-        return Tally(Paths(paths()), summary)
+        return Tally(Paths(paths()), summary, len(names))
 
     def finish(self, tally: Tally) -> None:
         """Say in `_SUCCESS` that every photo has its row; what killed processes were writing goes.
@@ -165,6 +170,8 @@ class DataSet:
         Raises:
             ResultsError: one has two.
         """
+        if len(self._part_names()) != tally.parts:  # a task that was given up has written one since
+            tally = self.tally()
         if tally.paths.repeated:
             raise ResultsError(
                 f"{self.folder}: {tally.paths.repeated:,} photos have more than one row, as if another run had written "
@@ -177,16 +184,20 @@ class DataSet:
             "photos": tally.summary.photos,
             "unreadable": tally.summary.unreadable,
             "by_label": dict(tally.summary.by_label.most_common()),
-            "parts": len(self._part_names()),
+            "parts": tally.parts,
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
         write(self.folder, SUCCESS, json.dumps(counts, indent=2).encode())
 
     def lack(self, files: Iterable[str]) -> str:
-        """Name the photos that have no row in `_MISSING`; return what is to be said of them."""
+        r"""Name the photos that have no row in `_MISSING`; return what is to be said of them.
+
+        A line break in a name is `\n` there, and a backslash two.
+        """
         count, first, names = 0, [], io.BytesIO()
         for count, file in enumerate(files, 1):
-            names.write(os.fsencode(f"{file}\n"))
+            line = file.replace("\\", "\\\\").replace("\n", "\\n")
+            names.write(os.fsencode(f"{line}\n"))
             if count <= 3:
                 first.append(file)
         write(self.folder, MISSING, names.getvalue())
@@ -194,30 +205,31 @@ class DataSet:
 
     def _overlapping(self, paths: Paths) -> list[str]:
         """Name the parts without which each of the paths has one row."""
-        seen: set[str] = set()
+        seen = np.zeros(len(paths), bool)
         names = []
-        for name, rows in self._parts():
-            repeated = [row.path for row in rows if paths.count(row.path) > 1]
-            if seen.isdisjoint(repeated):
-                seen.update(repeated)
-            else:
+        for name, rows in self._parts(self._part_names()):
+            places = [paths.place(row.path) for row in rows if row.path in paths]
+            if seen[places].any():
                 names.append(name)
+            else:
+                seen[places] = True
         return names
 
-    def _parts(self) -> Iterator[tuple[str, list[Row]]]:
-        names = iter(self._part_names())
+    def _parts(self, names: Iterable[str]) -> Iterator[tuple[str, list[Row]]]:
+        names = iter(names)
         with ThreadPoolExecutor(READERS) as pool:
             while some := list(islice(names, READERS)):
                 yield from zip(some, pool.map(self._rows, some), strict=True)
 
     def _rows(self, name: str) -> list[Row]:
-        from pyarrow import ArrowInvalid
+        from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
 
+        content = io.BytesIO(self._read(name))
         try:
-            with ParquetFile(io.BytesIO(self._read(name))) as part:
+            with ParquetFile(content) as part:
                 return [from_record(record) for record in part.read().to_pylist()]
-        except (ArrowInvalid, TypeError, LookupError) as error:
+        except (ArrowException, OSError, ValueError, TypeError, LookupError) as error:  # whatever damage looks like
             raise ResultsError(
                 f"{self.folder}/{name}: no part of results; delete it and go on with --resume"
             ) from error
@@ -233,7 +245,10 @@ class DataSet:
 
     def _make_folder(self) -> None:
         folder = self.folder
-        remote.make_folder(folder) if remote.is_remote(folder) else Path(folder).mkdir(parents=True, exist_ok=True)
+        try:
+            remote.make_folder(folder) if remote.is_remote(folder) else Path(folder).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{error.filename or folder}: a file is in the way; name a folder") from error
 
     def _read(self, name: str) -> bytes:
         place = f"{self.folder}/{name}"

@@ -189,18 +189,13 @@ def classify_folder(
 
     if output is None:
         return _finished(classify(files), finish)
+    asked = request(places, model, options, sort_into, link)
     if remote.is_remote(output):
-        return _finished(
-            DataSet(str(output), request(places, model, options), resume).complete(files, classify), finish
-        )
+        return _finished(DataSet(str(output), asked, resume).complete(files, classify), finish)
     output = Path(os.path.realpath(output))  # a link keeps pointing to the results
     if str(output) in map(os.path.realpath, (model.path, *places)):
         raise UsageError(f"{output}: is what is read; write the results elsewhere")
     check_output(output)
-    asked = request(places, model, options) | {
-        "folder to sort into": None if sort_into is None else str(Path(sort_into).absolute()),
-        "kind of copies": "links" if link else "files",
-    }
     return _journaled(files, classify, Journal(output, asked, resume), partial(save, path=output, top_k=top_k), finish)
 
 
@@ -296,8 +291,14 @@ def classifier(
     )
 
 
-def request(places: Sequence[Path | str], model: EdgeModel, options: Options) -> dict[str, Any]:
-    """Return what decides about the rows, for a `Journal` or a `DataSet`."""
+def request(
+    places: Sequence[Path | str],
+    model: EdgeModel,
+    options: Options,
+    sort_into: str | Path | None = None,
+    link: bool = False,
+) -> dict[str, Any]:
+    """Return what decides about the rows and copies, for a `Journal` or a `DataSet`."""
     return {
         "version of cifar-edge": __version__,
         "model": f"{model.path.name} with sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}",
@@ -309,6 +310,8 @@ def request(places: Sequence[Path | str], model: EdgeModel, options: Options) ->
         "use of thumbnails": options.exif_thumbnails,
         "top-k": options.top_k,
         "min-confidence": options.min_confidence,
+        "folder to sort into": None if sort_into is None else str(Path(sort_into).absolute()),
+        "kind of copies": "links" if link else "files",
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,14 @@ from cifar_edge import images
 from cifar_edge.errors import ImageError, StorageError, UsageError, first_line
 
 WAITS = (1, 5)
-"""Seconds before each further attempt; below them, the client of a storage has a patience of its own."""
+"""Seconds before each further attempt; below them, the client of a storage has some patience of its own."""
 
 LARGEST = 1 << 28  # bytes of a photo that are read; no camera makes more, and several are in memory together
 
 OWN = ("", "AccessDenied", "InvalidObjectState")
 """Codes of S3, or none, where permission is denied for an object; others are about who asks: any object has them."""
 
-FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+FINAL = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What a storage answers that would be no other a second later."""
 
 
@@ -39,14 +39,17 @@ def distinct(uris: Iterable[str]) -> list[str]:
 def photos(uri: str) -> Iterator[tuple[str, int]]:
     """Yield URI and size in bytes of each photo below a URI, in the order of their code points; itself, if it is one.
 
-    What is below is known by its suffix. S3 is listed page by page, so that the first comes at once and
-    no folder is ever in memory; others folder by folder.
+    What is below is known by its suffix; its URI begins like the one that is given, for a file system forgets host and
+    user. S3 is listed page by page, so that the first comes at once and no folder is ever in memory; others folder by
+    folder.
 
     Raises:
         UsageError: there is no such place, or what reads this kind of URI is not installed.
         StorageError: it cannot be reached.
     """
     system, root = _place(uri)
+    if uri.startswith(("file:", "local:")):  # may be relative to a folder that is another one elsewhere
+        uri = system.unstrip_protocol(root)
     try:
         about = _patiently(uri, system.info, root)
     except FINAL as error:
@@ -54,9 +57,11 @@ def photos(uri: str) -> Iterator[tuple[str, int]]:
     if about["type"] != "directory":
         yield uri, about["size"] or 0
         return
+    scheme, _, rest = uri.partition("://")
+    place, below = f"{scheme}://{rest.rstrip('/')}", len(root.rstrip("/"))
     for path, size in _objects(system, root) if hasattr(system, "call_s3") else _walk(system, root):
         if path.lower().endswith(images.SUFFIXES):
-            yield system.unstrip_protocol(path), size
+            yield place + path[below:], size
 
 
 def _objects(system: Any, root: str) -> Iterator[tuple[str, int]]:
@@ -83,8 +88,8 @@ def _walk(system: Any, folder: str) -> Iterator[tuple[str, int]]:
             yield from _walk(system, name[:-1])
 
 
-def read(uri: str) -> bytes:
-    """Return the content of a photo.
+def read(uri: str, end: int | None = None) -> bytes:
+    """Return the content of a photo, or as many bytes of it.
 
     Raises:
         ImageError: this one cannot be read.
@@ -92,13 +97,7 @@ def read(uri: str) -> bytes:
     """
     system, path = _place(uri)
     try:
-        content: bytes = _patiently(uri, system.cat_file, path, end=LARGEST)
-    except StorageError as error:
-        try:
-            system.info(path)
-        except Exception:  # the storage itself is away
-            raise error from None
-        raise ImageError(f"cannot be read, though it is there ({error.__cause__})") from error
+        content = _cat(uri, system, path, end)
     except OSError as error:
         if isinstance(error, PermissionError) and _code(error) not in OWN:
             raise StorageError(f"{uri}: {first_line(error)}; check the credentials and the clock") from error
@@ -109,6 +108,21 @@ def read(uri: str) -> bytes:
     if len(content) >= LARGEST:  # not all read just a part
         raise ImageError(f"larger than {LARGEST >> 20} MB, which no photo is")
     return content
+
+
+def _cat(uri: str, system: Any, path: str, end: int | None) -> bytes:
+    cat = functools.partial(_patiently, uri, system.cat_file, path, end=end or LARGEST)
+    try:
+        return bytes(cat())
+    except StorageError as error:
+        try:
+            system.info(path)
+        except Exception:  # the storage itself is away
+            raise error from None
+    try:
+        return bytes(cat())  # the storage may have been away until now
+    except StorageError as error:
+        raise ImageError(f"cannot be read, though it is there ({error.__cause__})") from error
 
 
 def read_whole(uri: str) -> bytes:
@@ -180,10 +194,22 @@ def _place(uri: str) -> tuple[Any, str]:
 def _system(root: str) -> Any:
     from fsspec.core import url_to_fs
 
+    scheme, _, host = root.partition("://")
+    if ":" in host.rpartition("@")[0]:
+        raise UsageError(
+            f"{scheme}://{host.rpartition('@')[2]}: a password would be in each row; leave it out of the URI, and set "
+            f"FSSPEC_{scheme.upper()}_PASSWORD"
+        )
+    # A server that accepts but never answers is given up by s3fs, times botocore, times `_patiently`: 2 minutes then.
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
     try:
-        with contextlib.suppress(TypeError):  # sftp:// has no such cache, and knows no such word
-            return url_to_fs(root, use_listings_cache=False)[0]
-        return url_to_fs(root)[0]
+        try:
+            system = url_to_fs(root, use_listings_cache=False)[0]
+        except TypeError:  # sftp:// has no such cache, and knows no such word
+            system = url_to_fs(root)[0]
+        if hasattr(system, "call_s3"):
+            system.retries = 1
+        return system
     except (ImportError, ValueError) as error:
         raise UsageError(f"{root}: {first_line(error)}") from error
     except Exception as error:  # as of `_patiently`; some connect at once

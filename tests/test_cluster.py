@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import pickle
 import pickletools
@@ -95,15 +96,10 @@ def nodes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Nodes]:
-    """A cluster of this machine alone; no storage answers it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")
-        nodes = Nodes()
-        yield nodes
-        nodes.close()
+    """A cluster of this machine alone."""
+    nodes = Nodes()
+    yield nodes
+    nodes.close()
 
 
 def classify(node: Nodes, model: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -188,11 +184,15 @@ def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: Nodes, ru
     here = os.open(PHOTOS, os.O_RDONLY)
     os.dup2(here, 900)
     private = Path("/proc/self/fd/900")
-    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/.* is not there; paths have to be the same"):
+    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/cat/.* is not there; each node needs the same"):
         cluster.classify_on_cluster(private / "cat", model, node.address, output=tmp_path / "results")
     os.dup2(os.open(tmp_path, os.O_RDONLY), 900)
-    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/results/_request.json is not there"):
-        cluster.classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "results")
+    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/here/_request.json is not there"):
+        cluster.classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "here")
+    private_uri = f"file://{private}"
+    os.dup2(here, 900)
+    with pytest.raises(UsageError, match=r"node .*: file:///proc/self/fd/900/cat/.*: no such file.* the credentials"):
+        cluster.classify_on_cluster(f"{private_uri}/cat", model, node.address, output=tmp_path / "there")
     os.close(here)
     os.close(900)
 
@@ -208,11 +208,16 @@ def test_a_node_with_another_version_gets_no_work(
 def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
     node: Nodes, run: Path, tmp_path: Path
 ) -> None:
-    done = classify(
-        node, run / "cnn-int8.tflite", f"file://{PHOTOS}/cat", "s3://away", "--output", tmp_path / "results"
-    )
-    assert done.returncode == 1
-    assert re.search(r"s3://away: cannot be reached .* what is done is kept for --resume", done.stderr), done.stderr
+    away = tmp_path / "away.png"
+    away.touch()
+    with pytest.raises(ResultsError, match=r"/away\.png: no such file, .* what is done is kept for --resume"):
+        cluster.classify_on_cluster(
+            [f"file://{PHOTOS}/cat", f"file://{away}"],
+            run / "cnn-int8.tflite",
+            node.address,
+            output=tmp_path / "results",
+            say=lambda _: away.unlink(),
+        )
 
 
 def test_what_travels_is_of_no_machine(run: Path) -> None:
@@ -246,41 +251,58 @@ def test_while_all_photos_have_their_rows_there_are_signs_of_life() -> None:
     assert list(cluster.grouped(((path, 1) for path in paths), 1_000, set(paths[:-1]))) == [[], [], ["200000"]]
 
 
-def test_a_node_that_has_lost_its_drive_writes_no_rows(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_node_that_has_lost_its_drive_writes_no_rows_but_a_deleted_photo_is_no_matter(
+    scheme: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.get", lambda reference: reference)
     monkeypatch.setattr(cluster, "PAUSE", 0)
-    photo, gone = tmp_path / "photos" / "a.png", {"kind": "group", "text": os.fsencode(tmp_path / "photos" / "b.png")}
-    job = cluster.Job.of(
-        EdgeModel(run / "cnn-int8.tflite"), folder.Options("crop"), str(tmp_path / "results"), [str(photo)]
-    )
+    photos = tmp_path / "photos"
+    here = tuple(f"{scheme}{photos}/{name}" for name in ("a.png", "b.png"))
+    gone = {"kind": "group", "text": os.fsencode(f"{scheme}{photos}/c.png")}
+    job = cluster.Job.of(EdgeModel(run / "cnn-int8.tflite"), folder.Options("crop"), str(tmp_path / "results"), [here])
     Path(job.output).mkdir()
     outcome = cluster._classify_group(job, gone)
     assert (outcome["kind"], outcome["photos"]) == ("failure", 0)
-    assert f"{photo} is not there any longer" in os.fsdecode(outcome["reason"])
+    assert re.search(rf"{here[0]}(: no such file.*| is not there)$", os.fsdecode(outcome["reason"]))
     assert not list(Path(job.output).iterdir())
-    photo.parent.mkdir()
-    photo.touch()
+    photos.mkdir()
+    (photos / "b.png").touch()
     assert cluster._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
+
+
+def test_one_lost_group_after_the_other_ends_what_ray_data_is_at() -> None:
+    trouble, log = cluster.Trouble(), logging.getLogger("lost")
+    log.addHandler(trouble)
+    trouble.limit = 3
+    log.error("lost", exc_info=ValueError("first"))
+    trouble.add("failed")
+    assert not trouble.too_much()
+    with pytest.raises(ValueError, match="last"):
+        log.error("lost", exc_info=ValueError("last"))
+    assert trouble.too_much() == "3 groups in a row have failed or were lost, the last one last"
 
 
 def test_when_one_group_after_the_other_fails_the_run_ends_and_says_what_is_missing(
     node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drive with the photos goes away when the nodes have been asked for it, as far as they can tell."""
+    """The drive with the results goes away when the nodes have been asked for it, as far as they can tell."""
     monkeypatch.setattr(cluster, "ROUNDS", (1,))
     monkeypatch.setattr(cluster, "FAILURES", 2)
     photos, output = tmp_path / "photos", tmp_path / "results"
     photos.mkdir()
     for name in ("a.png", "b.png", "c.png"):
         (photos / name).touch()
-    why = r"2 groups in a row have failed, the last one on .*/a\.png is not there any longer; --resume tries again"
-    with pytest.raises(ResultsError, match=rf"/results: 2 photos have no row yet, as .*/b\.png, .*/c\.png.*: {why}"):
+    why = r"2 groups in a row have failed .*, the last one on .*/_request\.json is not there; --resume tries again"
+    with pytest.raises(ResultsError, match=rf"/results: 3 photos have no row yet, as .*/b\.png, .*/c\.png.*: {why}"):
         cluster.classify_on_cluster(
-            photos, run / "cnn-int8.tflite", node.address, output=output, say=lambda _: (photos / "a.png").unlink()
+            photos,
+            run / "cnn-int8.tflite",
+            node.address,
+            output=output,
+            say=lambda _: (output / "_request.json").unlink(),
         )
-    assert (output / "_MISSING").read_text() == f"{photos}/b.png\n{photos}/c.png\n"
+    assert (output / "_MISSING").read_text() == f"{photos}/a.png\n{photos}/b.png\n{photos}/c.png\n"
 
 
 def test_a_run_in_which_nothing_goes_on_ends(
@@ -309,7 +331,23 @@ def test_no_cluster_is_said_and_costs_no_results(run: Path, tmp_path: Path, monk
         patch.setattr("ray.init", Mock(side_effect=RuntimeError("Version mismatch: cluster:\n  Ray: 1.0\n here: 2.0")))
         with pytest.raises(UsageError, match=r"Version mismatch: cluster: Ray: 1\.0 here: 2\.0; install the same"):
             cluster.classify_on_cluster([PHOTOS / "cat"], model, **again)
+        patch.setattr("ray.init", Mock(side_effect=ConnectionError("Failed to connect to Ray cluster at 192.0.2.2:1")))
+        with pytest.raises(UsageError, match=r"at 192\.0\.2\.2:1: this machine has to be .* `ray stop` lets"):
+            cluster.classify_on_cluster([PHOTOS / "cat"], model, **again)
+        patch.setattr("ray.is_initialized", lambda: True)
+        with pytest.raises(UsageError, match="Ray is connected in this process already"):
+            cluster.classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
     assert (output / "_SUCCESS").exists()
+
+
+def test_what_cannot_be_is_said_before_a_cluster_is_looked_for(run: Path, tmp_path: Path) -> None:
+    model = run / "cnn-int8.tflite"
+    with pytest.raises(UsageError, match="file:///none: no such file"):
+        cluster.classify_on_cluster([PHOTOS / "cat", "file:///none"], model, output=tmp_path / "results")
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "results"):
+        with pytest.raises(UsageError, match=rf"{output}: a file is in the way"):
+            cluster.classify_on_cluster([PHOTOS / "cat"], model, output=output)
 
 
 def test_a_cluster_without_processors_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,25 +1,31 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import re
 import shutil
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import fsspec.config
 import pyarrow.parquet
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from s3fs import S3FileSystem
 
 from cifar_edge import classify_folder, images, remote
-from cifar_edge.dataset import write_part
+from cifar_edge.cluster import HANGING
+from cifar_edge.dataset import DataSet, write_part
 from cifar_edge.errors import ResultsError, StorageError, UsageError
 from cifar_edge.results import Row
 
@@ -116,7 +122,7 @@ def test_photos_in_a_bucket_have_the_rows_of_those_in_a_folder(
 
 
 def test_a_storage_that_fails_now_and_then_costs_no_row(model: Path, weak: Weak) -> None:
-    weak.weakness |= {"chelsea.jpg": 2, "*": 1}
+    weak.weakness |= {"chelsea.jpg": 3, "*": 1}  # it is back when it is asked whether this one is there
     rows = list(classify_folder("weak://bucket", model))
     assert len(rows) == 27
     assert not any(row.error for row in rows)
@@ -179,6 +185,43 @@ def test_a_storage_that_knows_no_options_is_read() -> None:
         list(remote.photos("plain://none"))
 
 
+class Server(Weak):
+    protocol = "server"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(re.sub("^server://[^/]*", "", path))
+
+
+def test_photos_of_a_server_keep_its_name_and_the_user_s_but_no_password(weak: Weak) -> None:
+    fsspec.register_implementation("server", Server)
+    first, *_ = (uri for uri, _ in remote.photos("server://me@nas/bucket/"))
+    assert first.startswith("server://me@nas/bucket/airplane/")
+    assert remote.read(first, 3) == weak.cat_file(first.replace("server://me@nas", ""))[:3]
+    with pytest.raises(UsageError, match=r"server://nas: a password would be in each row.*FSSPEC_SERVER_PASSWORD"):
+        list(remote.photos("server://me:secret@nas/bucket"))
+
+
+def test_a_server_that_never_answers_is_given_up_sooner_than_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accept = threading.Thread(target=lambda: [calls.append(server.accept()) for _ in itertools.count()])
+        accept.daemon = True
+        accept.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+        monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"read_timeout": 0.05}})
+        attempts = len(remote.WAITS) + 1
+        monkeypatch.setattr(remote, "WAITS", ())
+        remote._system.cache_clear()
+        with pytest.raises(StorageError, match=r"s3://photos/a\.png: cannot be reached"):
+            remote.read("s3://photos/a.png")
+        remote._system.cache_clear()
+    assert 2 <= len(calls) * attempts <= HANGING / S3FileSystem.read_timeout
+
+
 def test_a_photo_is_not_read_beyond_all_measure(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "LARGEST", 20_000)
     rows = {Path(row.path).name: row.error for row in classify_folder("weak://bucket/ship", model)}
@@ -190,7 +233,7 @@ def test_when_the_storage_is_away_the_run_ends_and_goes_on_later(
 ) -> None:
     monkeypatch.setattr(Weak, "answers", 10)
     before: list[Row] = []
-    with pytest.raises(StorageError, match=r"weak:///bucket.* cannot be reached .*try again"):
+    with pytest.raises(StorageError, match=r"weak://bucket.* cannot be reached .*try again"):
         before.extend(classify_folder("weak://bucket", model, 1, output=tmp_path / "rows.jsonl"))
     monkeypatch.setattr(Weak, "answers", math.inf)
     again = list(classify_folder("weak://bucket", model, output=tmp_path / "rows.jsonl", resume=True))
@@ -216,6 +259,49 @@ def test_results_in_a_bucket_are_resumed(model: Path, weak: Weak, monkeypatch: p
     parts = [name for name in remote.names("weak://results/today") if name.startswith("part-")]
     assert len(parts) == 3  # 10, 10, and 8 new ones
     assert json.loads(weak.cat_file("/results/today/_SUCCESS"))["photos"] == 28
+
+
+def test_a_run_that_has_no_row_yet_is_not_begun_anew_in_another_way(model: Path, weak: Weak) -> None:
+    classify_folder("weak://bucket", model, output="weak://results")
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=r"weak://results: began with another top-k .* delete it to begin anew"):
+            classify_folder("weak://bucket", model, output="weak://results", top_k=2, resume=resume)
+    assert len(list(classify_folder("weak://bucket", model, output="weak://results"))) == 27
+
+
+def test_sorted_photos_all_go_into_one_folder(model: Path, weak: Weak, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"output": "weak://results", "resume": True}
+    next(classify_folder(PHOTOS / "cat", model, sort_into=tmp_path / "a", **options))
+    with pytest.raises(UsageError, match="began with another folder to sort into"):
+        classify_folder(PHOTOS / "cat", model, sort_into=tmp_path / "b", **options)
+
+
+def test_a_damaged_part_is_named(model: Path, weak: Weak) -> None:
+    options: dict[str, Any] = {"output": "weak://results", "resume": True}
+    list(classify_folder("weak://bucket", model, **options))
+    (part,) = weak.glob("/results/part-*")
+    content = bytearray(weak.cat_file(part))
+    content[60:200] = bytes(byte ^ 0x5A for byte in content[60:200])
+    weak.pipe_file(part, bytes(content))
+    with pytest.raises(ResultsError, match=r"weak://results/part-.*: no part of results; delete it"):
+        list(classify_folder("weak://bucket", model, **options))
+
+
+def test_a_part_that_is_written_when_all_have_been_counted_is_noticed(tmp_path: Path) -> None:
+    row = Row("a.png", "cat", 0.5, (("cat", 0.5),), "", 1.0, "m")
+    data_set = DataSet(str(tmp_path), {"choice of labels": ["cat"]}, False)
+    write_part(data_set.folder, [row])
+    tally = data_set.tally()
+    write_part(data_set.folder, [row, replace(row, path="b.png")])
+    with pytest.raises(ResultsError, match="1 photos have more than one row"):
+        data_set.finish(tally)
+    assert data_set.reopen().summary.photos in (1, 2)
+
+
+def test_each_photo_without_a_row_has_one_line(tmp_path: Path) -> None:
+    data_set = DataSet(str(tmp_path), {"choice of labels": ["cat"]}, False)
+    assert "2 photos" in data_set.lack(["a\nb.png", "c\\n.png"])
+    assert (tmp_path / "_MISSING").read_text() == "a\\nb.png\nc\\\\n.png\n"
 
 
 def test_of_two_rows_of_a_photo_one_stays(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,11 +401,12 @@ def test_a_data_set_of_a_folder_s_photos_goes_on_from_another_one(
     [
         (["--report", "r.html"], "a report shows photos of this machine"),
         (["--sort-into", "sorted"], "only photos on this machine can be sorted"),
-        (["--cluster", "--workers", "2"], "--workers: not on a cluster"),
+        (["--cluster", "--workers", "2", "--link"], "--link and --workers: not on a cluster"),
         (["--cluster"], "name a folder or URI"),
         (["--cluster", "weak://bucket"], "name a folder or URI"),
         (["--cluster", "127.0.0.1:1", "--output", "weak://results"], "127.0.0.1:1: no Ray cluster answers"),
-        (["--cluster=there", "--output", "weak://results"], "there: no Ray cluster answers .* HOST:PORT"),
+        (["--cluster", "localhost", "--output", "weak://results"], "localhost: no Ray cluster answers .* HOST:PORT"),
+        (["--cluster", "weak://none", "--output", "weak://results"], "weak://none: no such file, folder or bucket"),
     ],
 )
 def test_what_cannot_be_is_said(

@@ -32,7 +32,7 @@ class Deadly(LocalFileSystem):
         return super().ls(path, *arguments, **options)
 
     def cat_file(self, path: str, *arguments: Any, **options: Any) -> bytes:
-        if path.endswith("kills.png"):
+        if path.endswith("kills.png") and options["end"] > 1:  # as a decoder would be killed
             os.kill(os.getpid(), 9)
         if path.endswith("hangs.png"):
             time.sleep(1000)
