@@ -27,7 +27,7 @@ from typing import Any
 
 from cifar_edge import __version__, remote
 from cifar_edge.dataset import REQUEST, DataSet, Paths, write_part
-from cifar_edge.errors import ResultsError, UsageError, first_line
+from cifar_edge.errors import CifarEdgeError, ResultsError, UsageError, first_line
 from cifar_edge.folder import (
     Options,
     absolute,
@@ -171,11 +171,11 @@ def classify_on_cluster(
     classifier(model, options, 1)  # to be refused here if need be
     places = absolute(places_of(paths))
     folder = str(output) if remote.is_remote(output) else str(Path(output).absolute())
-    first = [tuple(file for file, _ in islice(list_photos([place]), WITNESSES)) for place in places]
-    if not any(first):
+    shared = _shared(places)
+    if next(list_photos(places), None) is None:
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
     data_set = DataSet(folder, request(places, model, options), resume)
-    shared = _shared([*first, (f"{data_set.folder}/{REQUEST}",)])
+    shared += _shared(places_of(f"{data_set.folder}/{REQUEST}"))
     with data_set.alone(), _connected(address) as trouble:
         import ray
 
@@ -187,6 +187,8 @@ def classify_on_cluster(
             ended = _round(job, places, tally.paths, largest, advance, trouble)
             tally = data_set.reopen()
             if next(_without_row(places, tally.paths), None) is None:
+                if lacking := _lacking(shared):  # an empty folder may be a drive that is gone
+                    raise ResultsError(f"{lacking[0]}; what is done is kept for --resume")
                 data_set.finish(tally)
                 return tally.summary
             if ended:
@@ -295,14 +297,21 @@ def _check_address(address: str) -> None:
         raise UsageError(f"{address}: no Ray cluster answers there ({error}); HOST:PORT is what is needed") from error
 
 
-def _shared(witnesses: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return those files of each place that this machine can read: any other one can read one of them at least.
+def _shared(places: Sequence[Path | str]) -> list[tuple[str, ...]]:
+    """Return places with a few files of each that this machine can read: any other one can read one of them at least.
 
     A disk that is not mounted is an empty folder, and who may list a bucket may not always read it; so files tell.
     There are several of each place, for one may be deleted while a run goes on; and none that is unreadable itself.
+
+    Raises:
+        UsageError, StorageError: as `list_photos` of any of the places.
     """
-    readable = (tuple(file for file in files if not _unreadable(file)) for files in witnesses)
-    return list(filter(None, readable))
+    readable = ((str(place), *_readable(place)) for place in places)
+    return [(place, *files) for place, *files in readable if files]
+
+
+def _readable(place: Path | str) -> list[str]:
+    return [file for file, _ in islice(list_photos([place]), WITNESSES) if not _unreadable(file)]
 
 
 def _check_nodes(shared: Sequence[tuple[str, ...]]) -> str:
@@ -340,9 +349,16 @@ def _about(shared: Sequence[tuple[str, ...]]) -> tuple[str, str, list[str]]:
 
 
 def _lacking(shared: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return why the first file is not to be read of each place that has none for this machine."""
-    reasons = ([_unreadable(file) for file in files] for files in shared)
-    return [of_place[0] for of_place in reasons if all(of_place)]
+    """Return why the first file is not to be read of each place that has none for this machine, not even new ones."""
+    reasons = ((place, [_unreadable(file) for file in files]) for place, *files in shared)
+    return [of_place[0] for place, of_place in reasons if all(of_place) and not _has_others(place)]
+
+
+def _has_others(place: str) -> bool:
+    try:
+        return bool(_readable(*places_of(place)))
+    except CifarEdgeError:
+        return False
 
 
 def _unreadable(file: str) -> str:

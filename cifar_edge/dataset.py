@@ -209,7 +209,7 @@ class DataSet:
         names = []
         for name, rows in self._parts(self._part_names()):
             places = [paths.place(row.path) for row in rows if row.path in paths]
-            if seen[places].any():
+            if seen[places].any() or len(set(places)) < len(places):
                 names.append(name)
             else:
                 seen[places] = True

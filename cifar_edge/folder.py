@@ -33,7 +33,7 @@ from cifar_edge.sorting import check_folder, sort_photos
 
 BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
 LARGEST_BATCH = 128  # photos; more gain little, and large photos may follow tiny ones
-TINY = 1 << 12  # bytes of a photo that keeps Python busy for longer than its decoder
+TINY, QUICK = 1 << 12, 5e-4  # bytes, and seconds, of a photo that keeps Python as busy as its decoder
 AHEAD = 16  # batches each worker may be ahead of the row that is next
 LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
 REMOTE_READERS = 8  # threads for each worker where photos come over a network; one of them decodes, the others wait
@@ -455,9 +455,9 @@ def _read(
 
     Before any of them is inferred, so that threads seldom wait for Python's lock. They would at every step of reading
     tiny photos, and so one thread at a time does that, while others infer; but not where it is the disk that takes the
-    time, and not from the first photo on that takes much more.
+    time, and not from the first photo on that is slow to decode.
     """
-    photos, reasons, reading, working = [], [], [], []
+    photos, reasons, reading = [], [], []
     with contextlib.ExitStack() as alone:
         if len(files) > 1 and _is_tiny(files[0]):
             alone.enter_context(turn)
@@ -470,8 +470,7 @@ def _read(
                 reasons.append(str(error))
             start, now, before, worked = now, perf_counter(), worked, thread_time()
             reading.append(now - start)
-            working.append(worked - before)
-            if working[-1] > 4 * working[0] or now - began > 2 * (worked - idle):
+            if worked - before > QUICK or now - began > 2 * (worked - idle):
                 alone.close()
             if now - began > BATCH_SECONDS:
                 break

@@ -120,7 +120,7 @@ def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHO
     else:
         each = PIXELS.get(image.mode, OTHER_PIXEL)
     needed = each * image.width * image.height
-    if image.info.get("progressive"):
+    if _is_progressive(image):
         _, across, down, _ = zip(*image.layer, strict=True)  # type: ignore[attr-defined] # of JPEGs
         needed += COEFFICIENT * pixels * sum(map(mul, across, down)) // (max(across) * max(down))
     if needed > memory:
@@ -159,19 +159,28 @@ def decode(image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR
     pixels = image.width * image.height
     image.draft("RGB", wanted)
     check_memory(image, pixels, memory)
-    if image.info.get("progressive"):
+    if _is_progressive(image):
         _check_scans(image.fp)  # type: ignore[attr-defined] # of files
     image.load()
     return image
 
 
+def _is_progressive(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO") and "progressive" in image.info
+
+
 def _check_scans(file: BinaryIO) -> None:
     """Raise `ImageError` if a JPEG, open behind its head, has more scans than any encoder makes (ITU-T T.81, B.2)."""
-    head = file.tell()
-    scans, _, _ = file.read().partition(b"\xff\xd9")  # the end of the image; behind it a phone may keep a video
+    head, scans, last = file.tell(), 0, b""
+    while block := file.read(SMALL):
+        image, end, _ = (last + block).partition(b"\xff\xd9")  # behind it a phone may keep a video
+        scans += image.count(b"\xff\xda")
+        if end or scans >= MOST_SCANS:
+            break
+        last = block[-1:]
     file.seek(head)
-    if (count := scans.count(b"\xff\xda")) > MOST_SCANS:
-        raise ImageError(f"of {count:,} scans, each of which takes as long as a photo; save it again")
+    if scans >= MOST_SCANS:
+        raise ImageError(f"of more than {MOST_SCANS} scans, each of which takes as long as a photo; save it again")
 
 
 def _thumbnail(

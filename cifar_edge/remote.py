@@ -13,7 +13,7 @@ from typing import Any
 from cifar_edge import images
 from cifar_edge.errors import ImageError, StorageError, UsageError, first_line
 
-WAITS = (1, 5)
+WAITS = (1, 5, 20)
 """Seconds before each further attempt; below them, the client of a storage has some patience of its own."""
 
 LARGEST = 1 << 28  # bytes of a photo that are read; no camera makes more, and several are in memory together
@@ -198,7 +198,7 @@ def _system(root: str) -> Any:
     if ":" in host.rpartition("@")[0]:
         raise UsageError(
             f"{scheme}://{host.rpartition('@')[2]}: a password would be in each row; leave it out of the URI, and set "
-            f"FSSPEC_{scheme.upper()}_PASSWORD"
+            f"FSSPEC_{scheme.rpartition('::')[2].upper()}_PASSWORD"
         )
     # A server that accepts but never answers is given up by s3fs, times botocore, times `_patiently`: 2 minutes then.
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")

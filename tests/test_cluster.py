@@ -12,6 +12,7 @@ import os
 import pickle
 import pickletools
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,17 +259,18 @@ def test_a_node_that_has_lost_its_drive_writes_no_rows_but_a_deleted_photo_is_no
     monkeypatch.setattr("ray.get", lambda reference: reference)
     monkeypatch.setattr(cluster, "PAUSE", 0)
     photos = tmp_path / "photos"
-    here = tuple(f"{scheme}{photos}/{name}" for name in ("a.png", "b.png"))
+    place = (f"{scheme}{photos}", f"{scheme}{photos}/a.png", f"{scheme}{photos}/b.png")
     gone = {"kind": "group", "text": os.fsencode(f"{scheme}{photos}/c.png")}
-    job = cluster.Job.of(EdgeModel(run / "cnn-int8.tflite"), folder.Options("crop"), str(tmp_path / "results"), [here])
+    job = cluster.Job.of(EdgeModel(run / "cnn-int8.tflite"), folder.Options("crop"), str(tmp_path / "results"), [place])
     Path(job.output).mkdir()
     outcome = cluster._classify_group(job, gone)
     assert (outcome["kind"], outcome["photos"]) == ("failure", 0)
-    assert re.search(rf"{here[0]}(: no such file.*| is not there)$", os.fsdecode(outcome["reason"]))
+    assert re.search(rf"{place[1]}(: no such file.*| is not there)$", os.fsdecode(outcome["reason"]))
     assert not list(Path(job.output).iterdir())
     photos.mkdir()
-    (photos / "b.png").touch()
-    assert cluster._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
+    for name in ("new.png", "b.png"):
+        (photos / name).touch()
+        assert cluster._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
 
 
 def test_one_lost_group_after_the_other_ends_what_ray_data_is_at() -> None:
@@ -303,6 +305,16 @@ def test_when_one_group_after_the_other_fails_the_run_ends_and_says_what_is_miss
             say=lambda _: (output / "_request.json").unlink(),
         )
     assert (output / "_MISSING").read_text() == f"{photos}/a.png\n{photos}/b.png\n{photos}/c.png\n"
+
+
+def test_a_drive_that_goes_away_makes_no_success(node: Nodes, run: Path, tmp_path: Path) -> None:
+    photo, output = tmp_path / "photo.jpg", tmp_path / "results"
+    shutil.copy(PHOTOS / "cat" / "chelsea.jpg", photo)
+    with pytest.raises(ResultsError, match=r"photo\.jpg is not there; what is done is kept for --resume"):
+        cluster.classify_on_cluster(
+            tmp_path, run / "cnn-int8.tflite", node.address, output=output, say=lambda _: photo.unlink()
+        )
+    assert not (output / "_SUCCESS").exists()
 
 
 def test_a_run_in_which_nothing_goes_on_ends(

@@ -316,41 +316,43 @@ def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("larger", "slow_disk", "seconds", "alone"),
+    ("count", "larger", "working", "waiting", "alone"),
     [
-        (0, False, [0.002], True),
-        (1, False, [0.002], False),
-        (0, True, [0.002], False),
-        (0, False, [0.002, 0.04], False),
+        (4, 0, [1e-4] * 4, 0, [True] * 4),
+        (1, 0, [1e-4], 0, [False]),
+        (4, 1, [1e-4] * 4, 0, [False] * 4),
+        (4, 0, [1e-4, 1e-4, 1e-3, 1e-4], 0, [True, True, True, False]),
+        (4, 0, [1e-4] * 4, 1e-3, [True, False, False, False]),
     ],
-    ids=["tiny", "larger", "from a slow disk", "now and then much larger"],
+    ids=["tiny", "one", "larger", "slow to decode", "from a slow disk"],
 )
 def test_tiny_photos_are_read_by_one_thread_at_a_time(
+    count: int,
     larger: int,
-    slow_disk: bool,
-    seconds: list[float],
-    alone: bool,
-    model: EdgeModel,
+    working: list[float],
+    waiting: float,
+    alone: list[bool],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(50):
-        (tmp_path / f"{number:02}.png").write_bytes(bytes(folder.TINY + larger))
-    reading: list[str] = []
-    most = 0
+    files = [str(tmp_path / f"{number}.png") for number in range(count)]
+    for file in files:
+        Path(file).write_bytes(bytes(folder.TINY + larger))
+    turn, told, clock, worked = threading.Lock(), [], 0.0, 0.0
 
-    def load(path: str, **how: Any) -> NDArray[np.uint8]:
-        nonlocal most
-        reading.append(path)
-        most = max(most, len(reading))
-        time.sleep(seconds[int(Path(path).stem) % len(seconds)])
-        reading.remove(path)
+    def load(file: str) -> NDArray[np.uint8]:
+        nonlocal clock, worked
+        told.append(turn.locked())
+        worked += working[len(told) - 1]
+        clock += working[len(told) - 1] + waiting
         return np.zeros((32, 32, 3), np.uint8)
 
-    monkeypatch.setattr(folder.images, "load", load)
-    monkeypatch.setattr(folder, "thread_time", (lambda: 0.0) if slow_disk else time.perf_counter)
-    assert len(list(classify_folder(tmp_path, model, 2))) == 50
-    assert (most == 1) == alone
+    monkeypatch.setattr(folder, "perf_counter", lambda: clock)
+    monkeypatch.setattr(folder, "thread_time", lambda: worked)
+    photos, reasons, reading = folder._read(files, load, turn)
+    assert (len(photos), reasons, len(reading)) == (count, [""] * count, count)
+    assert told == alone
+    assert not turn.locked()
 
 
 def test_a_computer_that_gets_slower_loses_neither_order_nor_rows(

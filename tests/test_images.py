@@ -280,5 +280,5 @@ def test_a_jpeg_of_a_thousand_scans_is_refused_and_one_with_a_video_behind_it_is
     (tmp_path / "video.jpg").write_bytes(content + content[last:-2] * 1_000)
     assert np.array_equal(load(tmp_path / "video.jpg", 32, 32), load(io.BytesIO(content), 32, 32))
     (tmp_path / "scans.jpg").write_bytes(content[:-2] + content[last:-2] * 1_000 + content[-2:])
-    with pytest.raises(ImageError, match=r"of 1,009 scans, .* save it again"):
+    with pytest.raises(ImageError, match=r"of more than 100 scans, .* save it again"):
         load(tmp_path / "scans.jpg", 32, 32)
