@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from operator import mul
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -246,8 +247,8 @@ def _resize(image: Image.Image, box: tuple[float, float, float, float], height: 
     block = max(1, int(scale / REDUCED))
     pixels = np.asarray(image.reduce(block))
     left, top, right, bottom = (edge / block for edge in box)
-    rows = _means(pixels, top, bottom, height)
-    return np.rint(_means(rows.swapaxes(0, 1), left, right, width).swapaxes(0, 1)).astype(np.uint8)
+    columns = np.ascontiguousarray(_means(pixels, top, bottom, height).swapaxes(0, 1))
+    return np.rint(_means(columns, left, right, width).swapaxes(0, 1)).astype(np.uint8)
 
 
 def _means(pixels: NDArray[Any], start: float, stop: float, count: int) -> NDArray[np.float32]:
@@ -258,6 +259,7 @@ def _means(pixels: NDArray[Any], start: float, stop: float, count: int) -> NDArr
     borders = np.linspace(start, stop, count + 1)
     whole = np.minimum(borders.astype(int), len(pixels) - 1)
     parts = (borders - whole).astype(np.float32)[:, None, None] * pixels[whole]
-    sums = np.add.reduceat(pixels[: whole[-1]], whole[:-1], axis=0, dtype=np.float32)
+    # Band by band: `np.add.reduceat` takes twice as long.
+    sums = np.stack([pixels[first:last].sum(axis=0, dtype=np.float32) for first, last in pairwise(whole)])
     means: NDArray[np.float32] = (sums - parts[:-1] + parts[1:]) * np.float32(count / (stop - start))
     return means
