@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cifar_edge.folder import find
-from cifar_edge.images import SUFFIXES
+from cifar_edge.images import is_photo
 from cifar_edge.machine import storage
 from cifar_edge.results import order
 
@@ -60,7 +60,7 @@ class Arrivals:
             path = self._told.popleft()
             if os.path.isdir(path):  # noqa: PTH112 - raises nothing; what came with a folder may not be told
                 self._next = time.monotonic()
-            elif path.lower().endswith(SUFFIXES):
+            elif is_photo(path):
                 taken.append(path)
         taken += islice(self._search, most - len(taken))
         if len(taken) < most and time.monotonic() >= self._next:

@@ -172,7 +172,7 @@ def classify_on_cluster(
     places = absolute(places_of(paths))
     folder = str(output) if remote.is_remote(output) else str(Path(output).absolute())
     shared = _shared(places)
-    if next(list_photos(places), None) is None:
+    if not shared and next(list_photos(places), None) is None:
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
     data_set = DataSet(folder, request(places, model, options), resume)
     shared += _shared(places_of(f"{data_set.folder}/{REQUEST}"))

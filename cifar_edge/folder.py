@@ -69,7 +69,7 @@ def _distinct(starts: Iterable[Path]) -> list[Path]:
     return [
         start
         for place, start in places.items()
-        if folders.isdisjoint(place.parents) or not (place in folders or _is_photo(place.name))
+        if folders.isdisjoint(place.parents) or not (place in folders or images.is_photo(place.name))
     ]
 
 
@@ -101,16 +101,12 @@ def _names(folder: str) -> tuple[list[str], bool]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     names.append(f"{entry.name}\0")
-                elif _is_photo(entry.name):
+                elif images.is_photo(entry.name):
                     names.append(entry.name)
         whole = True
     except OSError:  # perhaps in the middle, where a card fails
         whole = False
     return sorted(names, reverse=True), whole
-
-
-def _is_photo(name: str) -> bool:
-    return name.lower().endswith(images.SUFFIXES)
 
 
 def classify_folder(

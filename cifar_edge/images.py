@@ -106,6 +106,11 @@ def load(
         raise ImageError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
 
 
+def is_photo(name: str) -> bool:
+    """Tell from its suffix whether a file in a folder, or an object in a bucket, is a photo."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def check_fit(fit: str) -> None:
     """Raise `UsageError` if there is no such fit."""
     if fit not in FITS:

@@ -60,7 +60,7 @@ def photos(uri: str) -> Iterator[tuple[str, int]]:
     scheme, _, rest = uri.partition("://")
     place, below = f"{scheme}://{rest.rstrip('/')}", len(root.rstrip("/"))
     for path, size in _objects(system, root) if hasattr(system, "call_s3") else _walk(system, root):
-        if path.lower().endswith(images.SUFFIXES):
+        if images.is_photo(path):
             yield place + path[below:], size
 
 
@@ -200,7 +200,7 @@ def _system(root: str) -> Any:
             f"{scheme}://{host.rpartition('@')[2]}: a password would be in each row; leave it out of the URI, and set "
             f"FSSPEC_{scheme.rpartition('::')[2].upper()}_PASSWORD"
         )
-    # A server that accepts but never answers is given up by s3fs, times botocore, times `_patiently`: 2 minutes then.
+    # A server that accepts but never answers is given up by s3fs, times botocore, times `_patiently`: 3 minutes then.
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
     try:
         try:
