@@ -32,13 +32,13 @@ CANDIDATES: dict[str, Callable[[str], keras.Model]] = {
     "residual 64-64-128": lambda name: residual(name, (32, 2), ((64, 2), (64, 1), (128, 2))),
     "residual 64-128-128": lambda name: residual(name, (32, 2), ((64, 2), (128, 2), (128, 1))),
     "residual 16-64-128-128": lambda name: residual(name, (16, 2), ((16, 1), (64, 2), (128, 2), (128, 1))),
+    "plain 32x3, 64x3, 112x2": lambda name: plain(name, *_stages(32, 3, 64, 3, 112, 2)),
     "plain 32x3, 64x2, 128x2": lambda name: plain(name, *_stages(32, 3, 64, 2, 128, 2)),
     "plain 32x2, 64x3, 128x2": lambda name: plain(name, *_stages(32, 2, 64, 3, 128, 2)),
     "plain 32x2, 64x2, 128x3": lambda name: plain(name, *_stages(32, 2, 64, 2, 128, 3)),
     "plain 32, 64x3, 128x3": lambda name: plain(name, *_stages(32, 1, 64, 3, 128, 3)),
     "plain 32, 64x3, 144x3": lambda name: plain(name, *_stages(32, 1, 64, 3, 144, 3)),
     "plain 48, 64x3, 128x3": lambda name: plain(name, *_stages(48, 1, 64, 3, 128, 3)),
-    "plain 32, 64x3, 160x2": lambda name: plain(name, *_stages(32, 1, 64, 3, 160, 2)),
 }
 """Residual ones by their blocks' filters, plain ones by filters and convolutions at 16x16, 8x8 and 4x4 pixels."""
 

@@ -184,7 +184,7 @@ def train(
         float | None, typer.Option(help="Share of a label's weight that all classes get.")
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from too, '' for none.")
+        str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATE-TIME")] = None,

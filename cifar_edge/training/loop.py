@@ -141,7 +141,7 @@ def fit_epoch(
         report: called after every step with the steps done and the running means.
 
     Returns:
-        The means over the epoch: loss and accuracy.
+        The means over the epoch: loss and accuracy, which with a teacher is agreement with it.
     """
     # One generator per epoch: where a run was interrupted makes no difference to what comes after.
     rng = np.random.default_rng([recipe.seed, epoch])
@@ -262,9 +262,10 @@ def _targets(
     recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.uint8], teacher: Teacher | None
 ) -> NDArray[np.float32]:
     """Return what the network is to answer, (N, classes)."""
+    if teacher:
+        return teacher(images)
     smoothing = recipe.label_smoothing
-    targets = _one_hot(labels) * np.float32(1 - smoothing) + np.float32(smoothing / len(CLASSES))
-    return targets if teacher is None else (targets + teacher(images)) / np.float32(2)
+    return _one_hot(labels) * np.float32(1 - smoothing) + np.float32(smoothing / len(CLASSES))
 
 
 def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -39,9 +39,8 @@ class Recipe:
         batch_size: images a step.
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016).
-        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose probabilities for the augmented images are half
-            of what the network is to learn (Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015);
-            "" for none.
+        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the augmented images are what the
+            network is to learn, instead of labels; "" for none. See `Teacher`.
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -67,7 +66,7 @@ RECIPES = {
         Recipe(
             "quick", "sgd", 0.3, weight_decay=2e-3, epochs=24, batch_size=256, augment="standard", label_smoothing=0.1
         ),
-        Recipe("nano", "sgd", 0.3, "trapezoid", 1e-3, epochs=88, batch_size=256, augment="robust", teacher="small"),
+        Recipe("nano", "sgd", 0.3, "trapezoid", 1e-3, epochs=200, batch_size=256, augment="robust", teacher="small"),
         Recipe(
             "small",
             "sgd",

@@ -1,4 +1,7 @@
-"""A finished model that shows a network in training what to answer."""
+"""A finished model that shows a network in training what to answer.
+
+Source: Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from cifar_edge.errors import UsageError
 from cifar_edge.evaluation import predict_cifar10, tells_cifar10
 from cifar_edge.model import EdgeModel
 
+TEMPERATURE = 2
+"""What the teacher's logits are divided by, so that more is learned from it than the likeliest class."""
+
 
 class Teacher:
-    """Probabilities of a `.tflite` model, several times as fast as Keras would give them.
+    """Softened probabilities of a `.tflite` model, several times as fast as Keras would give them.
 
     Args:
         name: as for `EdgeModel`.
@@ -32,7 +38,13 @@ class Teacher:
         self._pool = ThreadPoolExecutor(self._workers)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probabilities, float32 (N, classes), of images (N, 32, 32, 3)."""
-        parts = np.array_split(images, self._workers)
-        predictions = self._pool.map(partial(predict_cifar10, self._model), parts)
-        return np.concatenate(list(predictions))
+        """Return the probabilities, float32 (N, classes), of images (N, 32, 32, 3).
+
+        They are the mean over an image and its mirror image, which is right more often than either, softened by
+        `TEMPERATURE`.
+        """
+        both = np.concatenate([images, images[:, :, ::-1]])
+        predictions = self._pool.map(partial(predict_cifar10, self._model), np.array_split(both, self._workers))
+        mean = np.concatenate(list(predictions)).reshape(2, len(images), -1).mean(axis=0)
+        softened: NDArray[np.float32] = mean ** np.float32(1 / TEMPERATURE)
+        return softened / softened.sum(axis=1, keepdims=True)
