@@ -1,7 +1,7 @@
 """Which network is worth its time? `python -m cifar_edge.benchmarks.search` trains a family briefly and prints a table.
 
 Latency is that of the int8 graph, ResNet8's being 1, all in turns; accuracy is that on the held-out training images
-after `EPOCHS` epochs. The test images are not used. `nano` was chosen by this table.
+after `EPOCHS` epochs. The test images are not used.
 """
 
 from __future__ import annotations

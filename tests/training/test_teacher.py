@@ -37,8 +37,9 @@ def test_a_teacher_says_of_an_image_and_its_mirror_image_what_its_model_says_of_
     model, teacher = EdgeModel(file), Teacher(str(file))
     said = teacher(images)
     assert np.array_equal(said, teacher(mirrored))
-    mean = (model.predict(images) + model.predict(mirrored)) / 2
-    assert np.allclose(said**2 / (said**2).sum(axis=1, keepdims=True), mean, atol=1e-5)
+    both = model.predict(images) + model.predict(mirrored)
+    sharpened, mean = (values / values.sum(axis=1, keepdims=True) for values in (said**2, both))
+    assert np.allclose(sharpened, mean, atol=1e-5)
 
 
 def test_what_is_learned_is_what_the_teacher_says_of_the_augmented_images(run: Path, sample: Cifar10) -> None:
