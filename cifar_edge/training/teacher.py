@@ -46,5 +46,6 @@ class Teacher:
         both = np.concatenate([images, images[:, :, ::-1]])
         predictions = self._pool.map(partial(predict_cifar10, self._model), np.array_split(both, self._workers))
         mean = np.concatenate(list(predictions)).reshape(2, len(images), -1).mean(axis=0)
-        softened: NDArray[np.float32] = mean ** np.float32(1 / TEMPERATURE)
-        return softened / softened.sum(axis=1, keepdims=True)
+        softened = mean ** np.float32(1 / TEMPERATURE)
+        probabilities: NDArray[np.float32] = softened / softened.sum(axis=1, keepdims=True)
+        return probabilities
