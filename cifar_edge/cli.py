@@ -181,7 +181,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option(help="Share of a label's weight that all classes get.")
+        float | None, typer.Option(help="Share of a label's weight that all classes get; not with a teacher.")
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")

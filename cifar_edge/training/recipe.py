@@ -38,7 +38,8 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images a step.
         augment: one of `AUGMENTATIONS`.
-        label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016).
+        label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016);
+            without effect if there is a teacher.
         teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the augmented images are what the
             network is to learn, instead of labels; "" for none. See `Teacher`.
         seed: of the initial weights, the order of images, augmentation and dropout.
@@ -76,7 +77,7 @@ RECIPES = {
             epochs=124,
             batch_size=256,
             augment="robust",
-            label_smoothing=0.05,
+            label_smoothing=0.05,  # of the first one, which has no teacher
             teacher="small",  # the one that ships (Furlanello et al., *Born-Again Neural Networks*, 2018)
         ),
     )

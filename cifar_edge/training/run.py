@@ -26,7 +26,10 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of `history.csv`; `seconds` is the time of training and validation together."""
+    """One line of `history.csv`.
+
+    `accuracy` is agreement with the teacher, if there is one; `seconds` is the time of training and validation.
+    """
 
     epoch: int
     loss: float

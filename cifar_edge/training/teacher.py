@@ -12,12 +12,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_edge.data import CLASSES
 from cifar_edge.errors import UsageError
 from cifar_edge.evaluation import predict_cifar10, tells_cifar10
 from cifar_edge.model import EdgeModel
 
 TEMPERATURE = 2
-"""What the teacher's logits are divided by, so that more is learned from it than the likeliest class."""
+"""As if logits were divided by it: then more is learned than the likeliest class."""
 
 
 class Teacher:
@@ -40,12 +41,12 @@ class Teacher:
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities, float32 (N, classes), of images (N, 32, 32, 3).
 
-        They are the mean over an image and its mirror image, which is right more often than either, softened by
-        `TEMPERATURE`.
+        They are the mean over an image and its mirror image, which is right more often than either, to the power of
+        1 / `TEMPERATURE`, with a sum of 1 again. What an int8 model rounds to zero stays zero.
         """
         both = np.concatenate([images, images[:, :, ::-1]])
         predictions = self._pool.map(partial(predict_cifar10, self._model), np.array_split(both, self._workers))
-        mean = np.concatenate(list(predictions)).reshape(2, len(images), -1).mean(axis=0)
+        mean = np.concatenate(list(predictions)).reshape(2, len(images), len(CLASSES)).mean(axis=0)
         softened = mean ** np.float32(1 / TEMPERATURE)
         probabilities: NDArray[np.float32] = softened / softened.sum(axis=1, keepdims=True)
         return probabilities

@@ -50,7 +50,7 @@ def test_robust_leaves_some_images_and_damages_the_others(sample: Cifar10) -> No
     undamaged = standard(images, np.random.default_rng(0))
     damaged = robust(images, np.random.default_rng(0))
     same = (undamaged == damaged).all(axis=(1, 2, 3)).mean()
-    assert 0.5 < same < 0.64
+    assert 0.5 < same < 0.64  # four fifths are undamaged, seven tenths of these unframed
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
