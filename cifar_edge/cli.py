@@ -176,7 +176,7 @@ def train(
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, cosine, one-cycle or trapezoid.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, cosine, one-cycle, linear or trapezoid.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decoupled, as a share of the learning rate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,

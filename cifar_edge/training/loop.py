@@ -22,6 +22,7 @@ from cifar_edge.files import atomic, only_process
 from cifar_edge.metrics import Evaluation, evaluate
 from cifar_edge.training import augment, plots
 from cifar_edge.training.inference import load_checkpoint, load_model, predict
+from cifar_edge.training.muon import Muon
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.recipe import Recipe
 from cifar_edge.training.run import Epoch, Run, best_epoch
@@ -227,28 +228,33 @@ def _optimizer(recipe: Recipe, steps: int) -> Any:
         "one-cycle": lambda: keras.optimizers.schedules.CosineDecay(
             peak / 25, steps - warmup, warmup_target=peak, warmup_steps=warmup
         ),
+        "linear": lambda: Trapezoid(peak, steps, fall=0.95),
         "trapezoid": lambda: Trapezoid(peak, steps),
     }
-    options = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
-    optimizer = type(keras.optimizers.get(recipe.optimizer))
-    return optimizer(learning_rate=schedules[recipe.schedule](), weight_decay=recipe.weight_decay, **options)
+    options: dict[str, dict[str, Any]] = {
+        "sgd": {"momentum": 0.9, "nesterov": True},
+        "muon": {"momentum": 0.8, "adam_lr_ratio": 0.1, "adam_weight_decay": recipe.weight_decay},
+    }
+    optimizer = Muon if recipe.optimizer == "muon" else type(keras.optimizers.get(recipe.optimizer))
+    chosen = options.get(recipe.optimizer, {})
+    return optimizer(learning_rate=schedules[recipe.schedule](), weight_decay=recipe.weight_decay, **chosen)
 
 
 @keras.saving.register_keras_serializable("cifar_edge")
 class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc] # Keras has no type information
-    """Rises to `peak` over a twentieth of `steps`, stays, and falls to zero over the last two fifths."""
+    """Rises to `peak` over a twentieth of `steps`, stays, and falls to zero over the share `fall` of them."""
 
-    def __init__(self, peak: float, steps: int) -> None:
-        self.peak, self.steps = peak, steps
+    def __init__(self, peak: float, steps: int, fall: float = 0.4) -> None:
+        self.peak, self.steps, self.fall = peak, steps, fall
 
     def __call__(self, step: Any) -> Any:
         """Return the learning rate of a step, counted from zero."""
         done = keras.ops.cast(step, "float32") / self.steps
-        return self.peak * keras.ops.clip(keras.ops.minimum(done * 20, (1 - done) / 0.4), 0, 1)
+        return self.peak * keras.ops.clip(keras.ops.minimum(done * 20, (1 - done) / self.fall), 0, 1)
 
     def get_config(self) -> dict[str, Any]:
         """Return what makes it again when a checkpoint is loaded."""
-        return {"peak": self.peak, "steps": self.steps}
+        return {"peak": self.peak, "steps": self.steps, "fall": self.fall}
 
 
 def _seed_dropout(model: Any, rng: np.random.Generator) -> None:

@@ -15,14 +15,16 @@ OPTIMIZERS = {
     "nadam": (2e-3, 0.0),
     "rmsprop": (1e-3, 0.0),
     "lion": (3e-4, 0.5),
-    "muon": (5e-3, 0.05),
+    "muon": (0.03, 0.0),
 }
-"""What Keras offers, each with a peak learning rate and a weight decay that suit it; SGD has Nesterov momentum 0.9."""
+"""What Keras offers, each with a peak learning rate and a weight decay that suit it. SGD has Nesterov momentum 0.9;
+Muon (`training/muon.py`) has 0.8, and AdamW at a tenth of its rate for all but the kernels of convolutions."""
 
-SCHEDULES = ("constant", "cosine", "one-cycle", "trapezoid")
+SCHEDULES = ("constant", "cosine", "one-cycle", "linear", "trapezoid")
 """`cosine` falls from the peak to zero (Loshchilov and Hutter, 2017); `one-cycle` rises to it first,
-over a fifth of the steps (after Smith and Topin, 2018); `trapezoid` rises over a twentieth, stays, and falls in a
-straight line over the last two fifths (Hägele et al., *Scaling Laws Beyond Fixed Training Durations*, 2024)."""
+over a fifth of the steps (after Smith and Topin, 2018); `linear` rises over a twentieth and falls in a straight line;
+`trapezoid` stays at the peak in between, and falls over the last two fifths (Hägele et al., *Scaling Laws Beyond Fixed
+Training Durations*, 2024)."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ RECIPES = {
         Recipe("nano", "sgd", 0.3, "trapezoid", 1e-3, epochs=200, batch_size=256, augment="robust", teacher="small"),
         Recipe(
             "small",
-            "sgd",
-            0.2,
-            "trapezoid",
-            4e-3,
-            epochs=124,
+            "muon",
+            0.03,
+            "linear",
+            weight_decay=0.0,
+            epochs=95,
             batch_size=256,
             augment="robust",
             label_smoothing=0.05,  # of the first one, which has no teacher

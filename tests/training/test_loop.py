@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, ModelError, UsageError
 from cifar_edge.training.inference import load_model, predict
 from cifar_edge.training.loop import Trapezoid, fit_epoch, new_model, resume, train
+from cifar_edge.training.muon import Muon
 from cifar_edge.training.recipe import recipe_for
 from cifar_edge.training.run import Run
 
@@ -62,9 +64,12 @@ class KeyboardInterruptAt:
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny: Cifar10, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "trapezoid"), ("muon", "linear")])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    optimizer: str, schedule: str, tiny: Cifar10, tmp_path: Path
+) -> None:
     """Dropout, augmentation, momentum, order and schedule: all go on as if nothing had happened."""
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer="sgd", schedule="trapezoid", augment="standard")
+    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer=optimizer, schedule=schedule, augment="standard")
     train(recipe, tiny, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"after 0 of 4 epochs; go on with `cifar-edge train --resume --run"):
         train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(2))
@@ -75,7 +80,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny: Cifar10, tmp_path
     whole, parts = (Run(tmp_path / name).read_history() for name in ("whole", "parts"))
     assert [row.epoch for row in parts] == [1, 2, 3, 4]
     assert np.allclose([row.loss for row in whole], [row.loss for row in parts], rtol=1e-4)
-    assert [row.learning_rate for row in whole] == [row.learning_rate for row in parts]
+    rates = [row.learning_rate for row in whole]
+    assert rates == [row.learning_rate for row in parts]
+    # In the second of four epochs `trapezoid` is at its peak still.
+    assert rates[1] / rates[0] == pytest.approx({"trapezoid": 1.0, "linear": 0.5 / 0.75}[schedule], abs=0.02)
     models = (load_model(tmp_path / name / "model.keras") for name in ("whole", "parts"))
     assert np.allclose(*(predict(model, tiny.test.images) for model in models), atol=1e-3)
 
@@ -158,6 +166,20 @@ def test_trains_with_jax_too(tmp_path: Path) -> None:
     )
     assert Run(tmp_path / "run").record["versions"]["backend"] == "jax"
     assert load_model(tmp_path / "run" / "model.keras").count_params() > 3_000_000
+
+
+def test_muon_changes_all_directions_of_a_kernel_alike_and_keeps_its_norm() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.standard_normal((3, 3, 16, 32))
+    kernel = keras.Variable(before)
+    # The gradient itself is twenty times as long in some directions as in others.
+    gradient = rng.standard_normal(before.shape) * np.geomspace(0.1, 1, 32)
+    Muon(learning_rate=0.03, weight_decay=0.1).apply([keras.ops.convert_to_tensor(gradient, "float32")], [kernel])
+    after = keras.ops.convert_to_numpy(kernel)
+    assert np.linalg.norm(after) == pytest.approx(np.linalg.norm(before), rel=1e-5)
+    assert np.linalg.norm(after - before) == pytest.approx(0.03 * np.linalg.norm(before), rel=1e-2)
+    lengths = np.linalg.svd((after - before).reshape(-1, 32), compute_uv=False)
+    assert lengths.max() < 2 * lengths.min()
 
 
 def test_a_trapezoid_rises_stays_and_falls_to_zero() -> None:
