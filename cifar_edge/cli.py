@@ -183,6 +183,9 @@ def train(
     label_smoothing: Annotated[
         float | None, typer.Option(help="Share of a label's weight that all classes get; not with a teacher.")
     ] = None,
+    cycle: Annotated[
+        int | None, typer.Option(metavar="EPOCHS", help="After so many the same augmented images come again; 0: never.")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")
     ] = None,
@@ -207,6 +210,7 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "label_smoothing": label_smoothing,
+        "cycle": cycle,
         "teacher": teacher,
         "seed": seed,
     }

@@ -95,7 +95,7 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     done = run.last_checkpoint()
     history = run.read_history(done)
     model = load_checkpoint(run.checkpoint_of(done)) if done else new_model(recipe, steps)
-    teacher = Teacher(recipe.teacher) if recipe.teacher else None
+    teacher = Teacher(recipe.teacher, run.checkpoint if recipe.cycle else None) if recipe.teacher else None
     for epoch in range(done, recipe.epochs):
         started = time.monotonic()
 
@@ -145,11 +145,14 @@ def fit_epoch(
         The means over the epoch: loss and accuracy, which with a teacher is agreement with it.
     """
     # One generator per epoch: where a run was interrupted makes no difference to what comes after.
-    rng = np.random.default_rng([recipe.seed, epoch])
+    first = epoch % recipe.cycle if recipe.cycle else epoch
+    rng = np.random.default_rng([recipe.seed, first])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
     images = augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng)
-    targets = _targets(recipe, images, learn.labels[order], teacher)
+    targets = teacher(images, first) if teacher else _smoothed(learn.labels[order], recipe.label_smoothing)
+    if first < epoch:
+        images, targets = _mixed_anew(images, targets, np.random.default_rng([recipe.seed, epoch]))
     means = {"loss": 0.0, "accuracy": 0.0}
     # Not by Keras' `fit`: between epochs TensorFlow's tf.data then often sleeps until the next time its autotuner
     # wakes up, which it does 10, 20, 41 seconds after it began: as long as an epoch.
@@ -264,14 +267,18 @@ def _seed_dropout(model: Any, rng: np.random.Generator) -> None:
             layer.seed_generator.state.assign(rng.integers(0, 2**31, 2))
 
 
-def _targets(
-    recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.uint8], teacher: Teacher | None
-) -> NDArray[np.float32]:
-    """Return what the network is to answer, (N, classes)."""
-    if teacher:
-        return teacher(images)
-    smoothing = recipe.label_smoothing
+def _smoothed(labels: NDArray[np.uint8], smoothing: float) -> NDArray[np.float32]:
     return _one_hot(labels) * np.float32(1 - smoothing) + np.float32(smoothing / len(CLASSES))
+
+
+def _mixed_anew(
+    images: NDArray[np.uint8], targets: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return images and targets in another order, half of the images mirrored."""
+    order = rng.permutation(len(images))
+    images, mirrored = images[order], rng.random(len(images)) < 0.5
+    images[mirrored] = images[mirrored, :, ::-1]
+    return images, targets[order]
 
 
 def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:

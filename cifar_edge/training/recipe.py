@@ -42,6 +42,8 @@ class Recipe:
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016);
             without effect if there is a teacher.
+        cycle: epochs after which the augmented images of the first ones come again, mirrored at random and in another
+            order: then a slow teacher has answered already. 0: none comes twice.
         teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the augmented images are what the
             network is to learn, instead of labels; "" for none. See `Teacher`.
         seed: of the initial weights, the order of images, augmentation and dropout.
@@ -56,6 +58,7 @@ class Recipe:
     batch_size: int = 128
     augment: str = "none"
     label_smoothing: float = 0.0
+    cycle: int = 0
     teacher: str = ""
     seed: int = 0
 
@@ -69,7 +72,18 @@ RECIPES = {
         Recipe(
             "quick", "sgd", 0.3, weight_decay=2e-3, epochs=24, batch_size=256, augment="standard", label_smoothing=0.1
         ),
-        Recipe("nano", "sgd", 0.3, "trapezoid", 1e-3, epochs=200, batch_size=256, augment="robust", teacher="small"),
+        Recipe(
+            "nano",
+            "muon",
+            0.03,
+            "linear",
+            weight_decay=0.0,
+            epochs=48,
+            batch_size=256,
+            augment="robust",
+            cycle=6,
+            teacher="small-float32",
+        ),
         Recipe(
             "small",
             "muon",
@@ -91,6 +105,7 @@ RANGES = {
     "epochs": (1, 9999),  # checkpoints have names of four digits
     "batch_size": (1, 50_000),
     "label_smoothing": (0, 1),
+    "cycle": (0, 9999),
     "seed": (0, 2**32 - 1),
 }
 """The lowest and the highest number that makes sense."""

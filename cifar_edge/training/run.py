@@ -5,7 +5,7 @@ run.json         recipe, data, versions and results: all that is needed to repea
 history.csv      a line per epoch
 curves.png       loss and accuracy by epoch
 confusion.png    test images by true and predicted class
-checkpoint/      while it trains: the last epoch and the best one, with the optimizer's state
+checkpoint/      while it trains: the last epoch and the best one, with the optimizer's state; the teacher's answers
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import UsageError
 from cifar_edge.evaluation import predict_cifar10, tells_cifar10
+from cifar_edge.files import atomic
 from cifar_edge.model import EdgeModel
 
 TEMPERATURE = 2
@@ -26,24 +28,38 @@ class Teacher:
 
     Args:
         name: as for `EdgeModel`.
+        folder: where answers are kept for images that come again; None: nowhere.
 
     Raises:
         UsageError: there is no such model, or it tells other classes than CIFAR-10's.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        self._folder = folder
         self._model = EdgeModel(name)
         if not tells_cifar10(self._model):
             raise UsageError(f"{name}: tells other classes than CIFAR-10's; choose another teacher")
         self._workers = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._workers)
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, images: NDArray[np.uint8], number: int = 0) -> NDArray[np.float32]:
         """Return the probabilities, float32 (N, classes), of images (N, 32, 32, 3).
 
         They are the mean over an image and its mirror image, which is right more often than either, to the power of
-        1 / `TEMPERATURE`, with a sum of 1 again. What an int8 model rounds to zero stays zero.
+        1 / `TEMPERATURE`, with a sum of 1 again. What an int8 model rounds to zero stays zero. If answers are kept,
+        the same images have the same `number`.
         """
+        kept = self._folder / f"answers-{number:04}.npy" if self._folder else None
+        if kept and kept.exists():
+            answers: NDArray[np.float32] = np.load(kept)
+            return answers
+        answers = self._ask(images)
+        if kept:
+            with atomic(kept) as path:
+                np.save(path, answers)
+        return answers
+
+    def _ask(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         both = np.concatenate([images, images[:, :, ::-1]])
         predictions = self._pool.map(partial(predict_cifar10, self._model), np.array_split(both, self._workers))
         mean = np.concatenate(list(predictions)).reshape(2, len(images), len(CLASSES)).mean(axis=0)

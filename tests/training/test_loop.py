@@ -64,12 +64,13 @@ class KeyboardInterruptAt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "trapezoid"), ("muon", "linear")])
+@pytest.mark.parametrize(("optimizer", "schedule", "cycle"), [("sgd", "trapezoid", 0), ("muon", "linear", 3)])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    optimizer: str, schedule: str, tiny: Cifar10, tmp_path: Path
+    optimizer: str, schedule: str, cycle: int, tiny: Cifar10, tmp_path: Path
 ) -> None:
     """Dropout, augmentation, momentum, order and schedule: all go on as if nothing had happened."""
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer=optimizer, schedule=schedule, augment="standard")
+    options = {"optimizer": optimizer, "schedule": schedule, "cycle": cycle, "augment": "standard"}
+    recipe = recipe_for("cnn", epochs=4, batch_size=96, **options)
     train(recipe, tiny, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"after 0 of 4 epochs; go on with `cifar-edge train --resume --run"):
         train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(2))

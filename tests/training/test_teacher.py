@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cifar_edge.data import Cifar10
+from cifar_edge.data import Cifar10, Split
 from cifar_edge.errors import UsageError
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.loop import fit_epoch
@@ -46,6 +46,27 @@ def test_what_is_learned_is_what_the_teacher_says_of_the_augmented_images(run: P
     pupil, teacher = Pupil(), Teacher(str(run / "cnn-int8.tflite"))
     fit_epoch(pupil, recipe_for("cnn", augment="robust"), sample.test, 0, teacher)
     assert np.allclose(pupil.targets, teacher(np.array(pupil.images)), atol=1e-6)
+
+
+def test_after_a_cycle_the_same_images_come_again_in_another_order_and_mirrored(
+    run: Path, sample: Cifar10, tmp_path: Path
+) -> None:
+    recipe = recipe_for("cnn", augment="robust", cycle=2)
+    learn = Split(sample.test.images[:100], sample.test.labels[:100])
+    teacher = Teacher(str(run / "cnn-int8.tflite"), tmp_path)
+    first, other, again = pupils = [Pupil(), Pupil(), Pupil()]
+    for epoch, pupil in enumerate(pupils):
+        fit_epoch(pupil, recipe, learn, epoch, teacher)
+
+    answers = {image.tobytes(): answer.tolist() for image, answer in zip(first.images, first.targets, strict=True)}
+    straight = [image.tobytes() in answers for image in again.images]
+    assert 25 < sum(straight) < 75
+    assert [image.tobytes() for image in again.images] != list(answers)
+    assert sum(image.tobytes() in answers for image in other.images) < 10
+    turned = [image if known else image[:, ::-1] for image, known in zip(again.images, straight, strict=True)]
+    assert [answers[image.tobytes()] for image in turned] == [answer.tolist() for answer in again.targets]
+    nobody = Teacher(str(run / "cnn-float32.tflite"), tmp_path)
+    assert np.array_equal(nobody(np.array(first.images), 0), first.targets)  # as after a restart
 
 
 def test_a_teacher_of_other_things_is_refused(tmp_path: Path) -> None:
