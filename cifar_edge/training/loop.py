@@ -144,8 +144,8 @@ def fit_epoch(
     Returns:
         The means over the epoch: loss and accuracy, which with a teacher is agreement with it.
     """
+    first = epoch % recipe.cycle if recipe.cycle else epoch  # the one that had these images first
     # One generator per epoch: where a run was interrupted makes no difference to what comes after.
-    first = epoch % recipe.cycle if recipe.cycle else epoch
     rng = np.random.default_rng([recipe.seed, first])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
