@@ -45,11 +45,11 @@ bench: $(addsuffix /exported,$(RUNS)) .venv/installed-all
 	$(BIN)/cifar-edge bench --noise --runtime --profile --output benchmarks/results/bench.json \
 		--plot benchmarks/results nano small $(addsuffix /*-int8.tflite,$(RUNS)) nano-float32 $(PEERS)
 
-# The models that ship, made again from the data alone: hours. What `small` learns from is a `first` one, which has no
-# teacher and so never sees an image twice, and `nano` learns from the `small` just made.
+# The models that ship, made again from the data alone: hours. What `small` learns from is a `first` one without a
+# teacher, and `nano` learns from the `small` just made.
 models: .venv/installed-train
 	for name in first small nano; do \
-		case $$name in first) set -- --model small --cycle 0 --teacher '';; *) set -- --model $$name;; esac; \
+		case $$name in first) set -- --model small --teacher '';; *) set -- --model $$name;; esac; \
 		run=build/models/$$name; \
 		test -e $$run/model.keras || $(BIN)/cifar-edge train "$$@" --run $$run $$(test -e $$run/run.json && echo --resume); \
 		$(BIN)/cifar-edge export --quantize --licence MIT $$run && cp $$run/*.tflite cifar_edge/models || exit 1; \

@@ -89,7 +89,7 @@ def main(*paths: str) -> None:
         for name, model in seen.items()
         for kind, images in outside.items()
     }
-    print("| model | other images | AUROC | taken for one of the ten at 95 % recall |\n|---|---|---|---|")
+    print("| model | other images | AUROC | false positives at 95 % recall |\n|---|---|---|---|")
     for (name, kind), scores in confidence.items():
         inside = clean[name].max(axis=1)
         rate = false_positive_rate(inside, scores)

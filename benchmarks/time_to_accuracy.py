@@ -1,4 +1,4 @@
-"""How fast is learning? `python -m cifar_edge.benchmarks.time_to_accuracy` trains for 20 minutes and prints a table.
+"""How fast is learning? `python -m cifar_edge.benchmarks.time_to_accuracy` trains for 25 minutes and prints a table.
 
 The plain CNN that this project started from, with Adam at a constant learning rate and no augmentation, takes
 turns, an epoch each, with the default recipe and with the same of a few epochs: a computer that slows down slows

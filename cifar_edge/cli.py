@@ -184,7 +184,8 @@ def train(
         float | None, typer.Option(help="Share of a label's weight that all classes get; not with a teacher.")
     ] = None,
     cycle: Annotated[
-        int | None, typer.Option(metavar="EPOCHS", help="After so many the same augmented images come again; 0: never.")
+        int | None,
+        typer.Option(metavar="EPOCHS", help="After so many, images come again that the teacher knows; 0: never."),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")
@@ -253,7 +254,7 @@ def export(
         float | None,
         typer.Option(
             metavar="POINTS",
-            help="Of top-1 on held-out images; beyond it nothing is written.",
+            help="Of held-out top-1 that a format may lose; if one loses more, nothing is written.",
             show_default="1; where classes are unknown, 10 of changed answers",
         ),
     ] = None,

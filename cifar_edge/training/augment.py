@@ -41,9 +41,9 @@ def standard(images: Images, rng: np.random.Generator, max_shift: int = 4) -> Im
 def robust(images: Images, rng: np.random.Generator) -> Images:
     """Augment for photos and noise: `standard`, then random geometry and random damage to some of the images.
 
-    About four fifths of the images stay undamaged, the others get one or more of `DAMAGES`, each of random strength.
-    None of them is a family of CIFAR-10-C with its constants, but several are relatives: the page of the models
-    that ship says which.
+    Three tenths of the images are framed anew, and about a fifth get one or more of the other `DAMAGES`, each of random
+    strength. None of them is a family of CIFAR-10-C with its constants, but several are relatives: the page of the
+    models that ship says which.
 
     Args:
         images: uint8, (N, H, W, 3).

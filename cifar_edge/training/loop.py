@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import time
@@ -20,6 +21,7 @@ from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.files import atomic, only_process
 from cifar_edge.metrics import Evaluation, evaluate
+from cifar_edge.model import find_model
 from cifar_edge.training import augment, plots
 from cifar_edge.training.inference import load_checkpoint, load_model, predict
 from cifar_edge.training.muon import Muon
@@ -49,18 +51,25 @@ def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lamb
         The model's figures on the test split; they stand in `run.json` too.
 
     Raises:
-        UsageError: `folder` is in use.
+        UsageError: `folder` is in use; there is no such teacher.
         Interrupted: Ctrl-C; finished epochs are kept, `resume` goes on.
     """
     run = Run(folder)
     run.check_unused()
+    teacher_sha256 = _teacher_digest(recipe)
     run.checkpoint.mkdir(parents=True)
-    run.write_record(recipe=asdict(recipe), data=_identity(data), versions=_versions(), started=_now())
+    run.write_record(
+        recipe=asdict(recipe),
+        data=_identity(data),
+        teacher_sha256=teacher_sha256,
+        versions=_versions(),
+        started=_now(),
+    )
     return _train(run, data, progress)
 
 
 def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) -> Evaluation:
-    """Continue an interrupted run; arguments, result and errors as of `train`.
+    """Continue an interrupted run with the data and the teacher it was started with; otherwise as `train`.
 
     It sees the images in the order, with the augmentation and at the learning rates that an
     uninterrupted run would have seen.
@@ -68,7 +77,13 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
     run = Run(folder)
     if run.model.exists():
         raise UsageError(f"{folder}: this run is finished; nothing to resume")
-    started_on = run.record["data"]
+    record, digest = run.record, _teacher_digest(run.recipe)
+    if record.get("teacher_sha256", digest) != digest:
+        raise UsageError(
+            f"{folder}: {run.recipe.teacher} is another model now than when this run was started; "
+            "put the former one back or start a new run"
+        )
+    started_on = record["data"]
     if any(part["sha256"] != started_on[name]["sha256"] for name, part in _digests(data).items()):
         raise UsageError(f"{folder}: was started on other data; resume it with the data it was started on")
     run.checkpoint.mkdir(exist_ok=True)
@@ -144,14 +159,14 @@ def fit_epoch(
     Returns:
         The means over the epoch: loss and accuracy, which with a teacher is agreement with it.
     """
-    first = epoch % recipe.cycle if recipe.cycle else epoch  # the one that had these images first
-    # One generator per epoch: where a run was interrupted makes no difference to what comes after.
-    rng = np.random.default_rng([recipe.seed, first])
+    made_in = epoch % recipe.cycle if teacher and recipe.cycle else epoch
+    # A generator for each epoch's images: where a run was interrupted makes no difference to what comes after.
+    rng = np.random.default_rng([recipe.seed, made_in])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
     images = augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng)
-    targets = teacher(images, first) if teacher else _smoothed(learn.labels[order], recipe.label_smoothing)
-    if first < epoch:
+    targets = teacher(images) if teacher else _smoothed(learn.labels[order], recipe.label_smoothing)
+    if made_in < epoch:
         images, targets = _mixed_anew(images, targets, np.random.default_rng([recipe.seed, epoch]))
     means = {"loss": 0.0, "accuracy": 0.0}
     # Not by Keras' `fit`: between epochs TensorFlow's tf.data then often sleeps until the next time its autotuner
@@ -300,6 +315,10 @@ def _digests(data: Cifar10) -> dict[str, dict[str, Any]]:
         name: {"images": len(split.labels), "sha256": split.digest}
         for name, split in (("train", data.train), ("test", data.test))
     }
+
+
+def _teacher_digest(recipe: Recipe) -> str | None:
+    return hashlib.sha256(find_model(recipe.teacher).read_bytes()).hexdigest() if recipe.teacher else None
 
 
 def _versions() -> dict[str, str]:

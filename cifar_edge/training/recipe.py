@@ -1,4 +1,4 @@
-"""Training recipes: every hyper-parameter of a run, declared apart from the loop."""
+"""Training recipes: what may be chosen of a run, declared apart from the loop."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ OPTIMIZERS = {
     "lion": (3e-4, 0.5),
     "muon": (0.03, 0.0),
 }
-"""What Keras offers, each with a peak learning rate and a weight decay that suit it. SGD has Nesterov momentum 0.9;
-Muon (`training/muon.py`) has 0.8, and AdamW at a tenth of its rate for all but the kernels of convolutions."""
+"""What Keras offers, and Muon for convolutions, each with a peak learning rate and a weight decay that suit it. SGD has
+Nesterov momentum 0.9; Muon (`training/muon.py`) has 0.8, and AdamW at a tenth of its rate for all but the kernels of
+convolutions."""
 
 SCHEDULES = ("constant", "cosine", "one-cycle", "linear", "trapezoid")
 """`cosine` falls from the peak to zero (Loshchilov and Hutter, 2017); `one-cycle` rises to it first,
@@ -29,7 +30,7 @@ Training Durations*, 2024)."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a run learns, but for the data.
+    """Decides, with the data, what a run learns.
 
     Attributes:
         model: name of the network.
@@ -42,8 +43,8 @@ class Recipe:
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016);
             without effect if there is a teacher.
-        cycle: epochs after which the augmented images of the first ones come again, mirrored at random and in another
-            order: then a slow teacher has answered already. 0: none comes twice.
+        cycle: after so many epochs their augmented images come again, mirrored at random and in another order, so that
+            a slow teacher has answered already; 0 for never, and without effect if there is no teacher.
         teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the augmented images are what the
             network is to learn, instead of labels; "" for none. See `Teacher`.
         seed: of the initial weights, the order of images, augmentation and dropout.
@@ -82,7 +83,7 @@ RECIPES = {
             batch_size=256,
             augment="robust",
             cycle=6,
-            teacher="small-float32",
+            teacher="small-float32",  # what is unlikely has a share, too, which int8 rounds to zero
         ),
         Recipe(
             "small",
@@ -95,7 +96,7 @@ RECIPES = {
             augment="robust",
             label_smoothing=0.05,  # of the first one, which has no teacher
             cycle=14,
-            teacher="small",  # the one that ships (Furlanello et al., *Born-Again Neural Networks*, 2018)
+            teacher="small",  # the one there is (Furlanello et al., *Born-Again Neural Networks*, 2018)
         ),
     )
 }

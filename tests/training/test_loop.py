@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -64,13 +66,14 @@ class KeyboardInterruptAt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("optimizer", "schedule", "cycle"), [("sgd", "trapezoid", 0), ("muon", "linear", 3)])
+@pytest.mark.parametrize(("optimizer", "schedule", "taught"), [("sgd", "trapezoid", False), ("muon", "linear", True)])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    optimizer: str, schedule: str, cycle: int, tiny: Cifar10, tmp_path: Path
+    optimizer: str, schedule: str, taught: bool, tiny: Cifar10, run: Path, tmp_path: Path
 ) -> None:
-    """Dropout, augmentation, momentum, order and schedule: all go on as if nothing had happened."""
-    options = {"optimizer": optimizer, "schedule": schedule, "cycle": cycle, "augment": "standard"}
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, **options)
+    """Dropout, augmentation, momentum, order, schedule, answers: all go on as if nothing had happened."""
+    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer=optimizer, schedule=schedule, augment="standard")
+    if taught:
+        recipe = replace(recipe, teacher=str(run / "cnn-int8.tflite"), cycle=2)
     train(recipe, tiny, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"after 0 of 4 epochs; go on with `cifar-edge train --resume --run"):
         train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(2))
@@ -127,6 +130,25 @@ def test_a_damaged_history_or_checkpoint_is_named(tiny: Cifar10, tmp_path: Path,
     run.checkpoint_of(run.last_checkpoint()).write_text("nothing")
     with pytest.raises(ModelError, match="checkpoint cannot be loaded"):
         resume(run.folder, tiny)
+
+
+def test_resuming_with_another_teacher_is_refused(tiny: Cifar10, run: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.tflite"
+    shutil.copy(run / "cnn-int8.tflite", teacher)
+    with pytest.raises(Interrupted):
+        train(recipe_for("ann", epochs=2, teacher=str(teacher)), tiny, tmp_path / "run", KeyboardInterruptAt(5))
+    shutil.copy(run / "cnn-float32.tflite", teacher)
+    with pytest.raises(UsageError, match=r"teacher\.tflite is another model now than when this run was started"):
+        resume(tmp_path / "run", tiny)
+    shutil.copy(run / "cnn-int8.tflite", teacher)
+    resume(tmp_path / "run", tiny)
+
+
+def test_what_an_older_record_lacks_is_not_taken_from_the_network_s_recipe(tmp_path: Path) -> None:
+    assert recipe_for("nano").cycle > 0
+    (tmp_path / "run.json").write_text('{"recipe": {"model": "nano", "epochs": 3}, "data": {}}')
+    recipe = Run(tmp_path).recipe
+    assert (recipe.model, recipe.epochs, recipe.cycle, recipe.teacher) == ("nano", 3, 0, "")
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "no json", '{"recipe": {"model": "ann", "colour": 1}, "data": {}}'])
