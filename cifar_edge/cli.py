@@ -185,7 +185,7 @@ def train(
     ] = None,
     cycle: Annotated[
         int | None,
-        typer.Option(metavar="EPOCHS", help="After so many, images come again that the teacher knows; 0: never."),
+        typer.Option(metavar="EPOCHS", help="After so many a teacher's images come again, with its answers; 0: never."),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")

@@ -86,7 +86,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe it was started with."""
         try:
-            # What a record of an earlier version lacks did not exist: not the network's default, but none.
+            # What a record of an earlier version lacks did not exist then: it has Recipe's default, not the network's.
             return recipe_for(**asdict(Recipe(**self.record["recipe"])))
         except TypeError as error:
             raise UsageError(f"{self.folder}: run.json holds no recipe of this version ({error})") from error

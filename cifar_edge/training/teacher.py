@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Teacher:
         kept = self._folder / f"answers-{hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()[:16]}.npy"
         try:
             answers: NDArray[np.float32] = np.load(kept)
-        except (OSError, ValueError, EOFError):  # none there, or damaged ones
+        except (OSError, ValueError, EOFError, BadZipFile):  # none there, or damaged ones
             answers = self._ask(images)
             with atomic(kept) as path:
                 np.save(path, answers)

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -71,15 +70,16 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     optimizer: str, schedule: str, taught: bool, tiny: Cifar10, run: Path, tmp_path: Path
 ) -> None:
     """Dropout, augmentation, momentum, order, schedule, answers: all go on as if nothing had happened."""
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, optimizer=optimizer, schedule=schedule, augment="standard")
-    if taught:
-        recipe = replace(recipe, teacher=str(run / "cnn-int8.tflite"), cycle=2)
+    options = {"optimizer": optimizer, "schedule": schedule, "augment": "standard"}
+    taught_by = {"teacher": str(run / "cnn-int8.tflite"), "cycle": 2} if taught else {}
+    recipe = recipe_for("cnn", epochs=4, batch_size=96, **options, **taught_by)
     train(recipe, tiny, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"after 0 of 4 epochs; go on with `cifar-edge train --resume --run"):
         train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(2))
     with pytest.raises(Interrupted, match="after 2 of 4 epochs"):
         resume(tmp_path / "parts", tiny, KeyboardInterruptAt(11))
     assert not (tmp_path / "parts" / "model.keras").exists()
+    assert len(list((tmp_path / "parts" / "checkpoint").glob("answers-*.npy"))) == (2 if taught else 0)
     resume(tmp_path / "parts", tiny)
     whole, parts = (Run(tmp_path / name).read_history() for name in ("whole", "parts"))
     assert [row.epoch for row in parts] == [1, 2, 3, 4]
