@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -194,17 +195,38 @@ def print_evaluation(result: Evaluation) -> None:
 
 @contextlib.contextmanager
 def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """Show how far a training is, with loss, accuracy and the time left."""
-    with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+    """Show how far a training is, with loss, accuracy and the time left, and let Ctrl-C end it in any case."""
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar, _remembered_interrupt() as interrupted:
         task = bar.add_task("step", total=None)
 
         def progress(done: int, total: int, logs: dict[str, float]) -> None:
+            if interrupted():
+                raise KeyboardInterrupt
             if bar.tasks[task].total is None:  # resumed: what was done before says nothing of the speed
                 bar.reset(task, total=total, completed=done)
             note = f"loss {logs['loss']:.3f} accuracy {logs['accuracy']:.1%}"
             bar.update(task, completed=done, description=note)
 
         yield progress
+
+
+@contextlib.contextmanager
+def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
+    """Tell whether Ctrl-C was pressed: Python drops KeyboardInterrupt in a callback, as in JAX's of the collector."""
+    pressed = threading.Event()
+
+    def press(*_: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in a shell's background job
+    if heeded:
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        if heeded:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager

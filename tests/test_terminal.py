@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import io
+import signal
 import time
 from pathlib import Path
 
@@ -29,3 +31,17 @@ def test_the_time_left_is_right_soon_after_a_computer_gets_slower(
             now += 0.1 if number < 900 else 1.0  # throttled to a tenth
             advance()
     assert bars[0].tasks[0].time_remaining == pytest.approx(1000, rel=0.05)
+
+
+def test_a_ctrl_c_that_a_library_loses_ends_the_training_at_its_next_step() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with terminal.training_progress() as progress:
+            progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                progress(2, 3, {"loss": 1.0, "accuracy": 0.5})
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
