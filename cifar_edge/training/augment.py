@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Images = NDArray[np.uint8]
-Augmentation = Callable[[Images, np.random.Generator], Images]
+Change = Callable[[Images, np.random.Generator], Images]
 
 
 def none(images: Images, rng: np.random.Generator) -> Images:
@@ -38,12 +39,8 @@ def standard(images: Images, rng: np.random.Generator, max_shift: int = 4) -> Im
     return shifted
 
 
-def robust(images: Images, rng: np.random.Generator) -> Images:
-    """Augment for photos and noise: `standard`, then random geometry and random damage to some of the images.
-
-    Three tenths of the images are framed anew, and about a fifth get one or more of the other `DAMAGES`, each of random
-    strength. None of them is a family of CIFAR-10-C with its constants, but several are relatives: the page of the
-    models that ship says which.
+def framed(images: Images, rng: np.random.Generator) -> Images:
+    """Augment for photos: `standard`, then show three tenths of the images smaller or larger, turned or stretched.
 
     Args:
         images: uint8, (N, H, W, 3).
@@ -52,11 +49,33 @@ def robust(images: Images, rng: np.random.Generator) -> Images:
     Returns:
         A new uint8 array of the same shape.
     """
-    images = standard(images, rng)
+    return _changed(standard(images, rng), _frame, 0.3, rng)
+
+
+def damaged(images: Images, rng: np.random.Generator) -> Images:
+    """Damage about a fifth of the images, as noise and bad optics do, each in one or more of the ways of `DAMAGES`.
+
+    Each has a random strength. None of them is a family of CIFAR-10-C with its constants, but several are relatives:
+    the page of the models that ship says which.
+
+    Args:
+        images: uint8, (N, H, W, 3).
+        rng: as for `standard`.
+
+    Returns:
+        A new uint8 array of the same shape.
+    """
+    images = images.copy()
     for damage, share in DAMAGES.items():
-        chosen = rng.random(len(images)) < share
-        if chosen.any():
-            images[chosen] = damage(images[chosen], rng)
+        images = _changed(images, damage, share, rng)
+    return images
+
+
+def _changed(images: Images, change: Change, share: float, rng: np.random.Generator) -> Images:
+    """Apply `change` to this share of the images, in place."""
+    chosen = rng.random(len(images)) < share
+    if chosen.any():
+        images[chosen] = change(images[chosen], rng)
     return images
 
 
@@ -184,8 +203,7 @@ def _jpeg(images: Images, rng: np.random.Generator) -> Images:
     return _through_pillow(images, saved, rng.integers(25, 95, len(images)))
 
 
-DAMAGES: dict[Augmentation, float] = {
-    _frame: 0.3,  # alone it is no damage
+DAMAGES: dict[Change, float] = {
     _shake: 0.024,
     _scatter: 0.012,
     _coarsen: 0.016,
@@ -194,7 +212,7 @@ DAMAGES: dict[Augmentation, float] = {
     _noise: 0.06,
     _jpeg: 0.02,
 }
-"""What `robust` does to images, in this order, each to this share of them."""
+"""What `damaged` does to images, in this order, each to this share of them."""
 
 
 def _shifted(images: Images, places: NDArray[np.int64]) -> Images:
@@ -218,4 +236,25 @@ def _bytes(values: NDArray[np.float32]) -> Images:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {"none": none, "standard": standard, "robust": robust}
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images, in two steps, since a teacher need not be asked about damaged ones.
+
+    Attributes:
+        frame: what shows the same thing elsewhere in the image.
+        damage: what then makes it harder to recognize.
+    """
+
+    frame: Change = none
+    damage: Change = none
+
+    def __call__(self, images: Images, rng: np.random.Generator) -> Images:
+        """Return uint8 images of the same shape, framed and damaged; `rng` is the source of every random choice."""
+        return self.damage(self.frame(images, rng), rng)
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(),
+    "standard": Augmentation(standard),
+    "robust": Augmentation(framed, damaged),
+}

@@ -164,12 +164,14 @@ def fit_epoch(
     rng = np.random.default_rng([recipe.seed, made_in])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
-    images = augment.AUGMENTATIONS[recipe.augment](learn.images[order], rng)
+    augmentation = augment.AUGMENTATIONS[recipe.augment]
+    images = augmentation.frame(learn.images[order], rng)
     targets = teacher(images) if teacher else _smoothed(learn.labels[order], recipe.label_smoothing)
     if made_in < epoch:
         rng = np.random.default_rng([recipe.seed, epoch])
         _seed_dropout(model, rng)
         images, targets = _mixed_anew(images, targets, rng)
+    images = augmentation.damage(images, rng)
     means = {"loss": 0.0, "accuracy": 0.0}
     # Not by Keras' `fit`: between epochs TensorFlow's tf.data then often sleeps until the next time its autotuner
     # wakes up, which it does 10, 20, 41 seconds after it began: as long as an epoch.

@@ -43,10 +43,11 @@ class Recipe:
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016);
             without effect if there is a teacher.
-        cycle: after so many epochs their augmented images come again, mirrored at random and in another order, so that
-            a slow teacher has answered already; 0 for never, and without effect if there is no teacher.
-        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the augmented images are what the
-            network is to learn, instead of labels; "" for none. See `Teacher`.
+        cycle: after so many epochs their images come again, framed as they were, so that a slow teacher has answered
+            already, but mirrored at random, in another order and damaged anew; 0 for never, and without effect if there
+            is no teacher.
+        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the images, framed but not yet
+            damaged, are what the network is to learn, instead of labels; "" for none. See `Teacher`.
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -79,7 +80,7 @@ RECIPES = {
             0.03,
             "linear",
             weight_decay=0.0,
-            epochs=48,
+            epochs=54,
             batch_size=256,
             augment="robust",
             cycle=6,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cifar_edge.data import Cifar10
-from cifar_edge.training.augment import AUGMENTATIONS, DAMAGES, Augmentation, robust, standard
+from cifar_edge.training.augment import AUGMENTATIONS, DAMAGES, Augmentation, Change, damaged, framed, standard
 
 
 def test_every_image_is_a_shifted_and_perhaps_mirrored_original(sample: Cifar10) -> None:
@@ -27,8 +27,8 @@ def test_every_image_is_a_shifted_and_perhaps_mirrored_original(sample: Cifar10)
     assert 60 < mirrors < 140
 
 
-@pytest.mark.parametrize("augment", [standard, robust])
-def test_only_the_generator_decides(augment: Augmentation, sample: Cifar10) -> None:
+@pytest.mark.parametrize("augment", [standard, framed, damaged])
+def test_only_the_generator_decides(augment: Change, sample: Cifar10) -> None:
     images = sample.test.images[:50]
     before = images.copy()
     first, second, other = (augment(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -45,16 +45,15 @@ def test_no_images_and_one_image_are_taken_too(augment: Augmentation, sample: Ci
         assert augment(images, np.random.default_rng(0)).shape == images.shape
 
 
-def test_robust_leaves_some_images_and_damages_the_others(sample: Cifar10) -> None:
-    images = sample.test.images
-    undamaged = standard(images, np.random.default_rng(0))
-    damaged = robust(images, np.random.default_rng(0))
-    same = (undamaged == damaged).all(axis=(1, 2, 3)).mean()
-    assert 0.5 < same < 0.64  # four fifths are undamaged, seven tenths of these unframed
+def test_robust_frames_some_images_and_damages_some(sample: Cifar10) -> None:
+    images, robust = sample.test.images, AUGMENTATIONS["robust"]
+    shifted, unharmed, shown = (change(images, np.random.default_rng(0)) for change in (standard, robust.frame, robust))
+    assert 0.65 < (shifted == unharmed).all(axis=(1, 2, 3)).mean() < 0.75
+    assert 0.75 < (unharmed == shown).all(axis=(1, 2, 3)).mean() < 0.85
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
-def test_what_is_damaged_can_be_recognized(damage: Augmentation, sample: Cifar10) -> None:
+def test_what_is_damaged_can_be_recognized(damage: Change, sample: Cifar10) -> None:
     images = sample.test.images[:300]
     damaged = damage(images.copy(), np.random.default_rng(0))
     assert damaged.shape == images.shape
