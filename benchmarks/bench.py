@@ -53,7 +53,7 @@ class Options:
         corruptions: whether to measure accuracy on corrupted images.
         cifar10c: folder of the published corrupted images, instead of our own.
         folder: of photos, for throughput.
-        rounds: in which each network has its turn.
+        rounds: in which each network, or each operation for `profile`, has its turn.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -239,7 +239,7 @@ def _timed(models: Sequence[EdgeModel], options: Options, progress: Progress) ->
         networks, notes = _prepared(paths, options.runtimes, {1, *options.batches}, Path(folder))
         before = state()
         timings = _timings(networks, options, progress)
-        profiles = [_profile(path, options.threads[0], progress) if options.profile else [] for path in paths]
+        profiles = [_profile(path, options, progress) if options.profile else [] for path in paths]
         throughputs = [_throughput(model, options.folder, progress) if options.folder else None for model in models]
         after = state()
         footprints, not_loaded = _footprints(networks[1], options.threads[0], progress)
@@ -353,8 +353,9 @@ def _precision(graph: Sequence[Operation]) -> str:
     return "int8" if macs[True] > macs[False] else "float32"
 
 
-def _profile(path: Path, threads: int, progress: Progress) -> list[OperationTime]:
-    return profile(path, threads, partial(progress, f"timing each operation of {path.name}"))
+def _profile(path: Path, options: Options, progress: Progress) -> list[OperationTime]:
+    told = partial(progress, f"timing each operation of {path.name}")
+    return profile(path, options.threads[0], options.rounds, told)
 
 
 def _throughput(model: EdgeModel, folder: Path, progress: Progress) -> Throughput:

@@ -37,17 +37,20 @@ class OperationTime:
     error: float
 
 
-def profile(path: Path, threads: int = 1, progress: Progress = lambda *_: None) -> list[OperationTime]:
+def profile(
+    path: Path, threads: int = 1, rounds: int = ROUNDS, progress: Progress = lambda *_: None
+) -> list[OperationTime]:
     """Time each operation of a `.tflite` model, in the order they run; the first one bears the call itself.
 
     Args:
         path: the model's file.
         threads: that LiteRT may use.
+        rounds: how often each piece has its turn.
         progress: called after each round.
     """
     content = path.read_bytes()
     pieces = [load_interpreter(piece, threads).invoke for piece in prefixes(content)]
-    medians = 1e6 * np.array([np.median(times, axis=1) for times in in_turn(pieces, ROUNDS, progress)])
+    medians = 1e6 * np.array([np.median(times, axis=1) for times in in_turn(pieces, rounds, progress)])
     costs = np.diff(medians, axis=0, prepend=0)
     middle = np.median(costs, axis=1)
     # Of a median, from the quartiles: a busy computer's outliers do not count.

@@ -11,7 +11,7 @@ from cifar_edge.benchmarks import bench, footprint
 from cifar_edge.benchmarks.bench import Options, measure, model_names
 from cifar_edge.benchmarks.compare import compare
 from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import ROUNDS, Latency
+from cifar_edge.benchmarks.latency import Latency
 from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
 from cifar_edge.benchmarks.tables import tables
 from cifar_edge.benchmarks.timings import Timings
@@ -31,7 +31,7 @@ def told() -> dict[str, list[tuple[int, int]]]:
 @pytest.fixture(scope="module")
 def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> Record:
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
-    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True)
+    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=20)
     return measure(
         models, tiny.test, options, lambda what, done, total: told.setdefault(what, []).append((done, total))
     )
@@ -39,9 +39,9 @@ def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> 
 
 def test_progress_is_told_round_by_round(record: Record, told: dict[str, list[tuple[int, int]]]) -> None:
     for what in (f"timing all in turn, threads 2, batch {batch}" for batch in (1, 2)):
-        assert told[what] == [(done, ROUNDS) for done in range(ROUNDS + 1)]
+        assert told[what] == [(done, 20) for done in range(21)]
     for name in ("float32", "int8"):
-        assert told[f"timing each operation of cnn-{name}.tflite"][-1] == (ROUNDS, ROUNDS)
+        assert told[f"timing each operation of cnn-{name}.tflite"][-1] == (20, 20)
 
 
 def test_every_setting_is_timed(record: Record) -> None:
