@@ -354,8 +354,7 @@ def _precision(graph: Sequence[Operation]) -> str:
 
 
 def _profile(path: Path, options: Options, progress: Progress) -> list[OperationTime]:
-    told = partial(progress, f"timing each operation of {path.name}")
-    return profile(path, options.threads[0], options.rounds, told)
+    return profile(path, options.threads[0], options.rounds, partial(progress, f"timing each operation of {path.name}"))
 
 
 def _throughput(model: EdgeModel, folder: Path, progress: Progress) -> Throughput:

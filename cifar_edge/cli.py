@@ -185,7 +185,7 @@ def train(
     ] = None,
     cycle: Annotated[
         int | None,
-        typer.Option(metavar="EPOCHS", help="After so many a teacher's images come again, with its answers; 0: never."),
+        typer.Option(metavar="EPOCHS", help="After so many a teacher's images come again, damaged anew; 0: never."),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")
@@ -596,7 +596,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Turns of each model: fewer say less.", show_default="40"),
+        typer.Option(min=1, help="Turns of each model, or operation: fewer say less.", show_default="40"),
     ] = None,
     share: Annotated[
         bool, typer.Option("--share", help="Print Markdown instead, to be pasted where computers are compared.")

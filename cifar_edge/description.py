@@ -12,7 +12,7 @@ from cifar_edge.model import MODELS, EdgeModel
 FIGURES = ("model", "file", "MACs", "latency", "top-1", "ECE", "CIFAR-10-C", "akin", "others")
 
 OTHERS = ("zoom_blur", "snow", "frost", "elastic_transform")
-"""Families of CIFAR-10-C like which nothing was done to the images that `training.augment.robust` made."""
+"""Families of CIFAR-10-C like which `training.augment` does nothing to images."""
 
 
 def shipped() -> list[tuple[str, ...]]:

@@ -195,7 +195,7 @@ def print_evaluation(result: Evaluation) -> None:
 
 @contextlib.contextmanager
 def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """Show how far a training is, with loss, accuracy and the time left, and let Ctrl-C end it in any case."""
+    """Show how far a training is, with loss, accuracy and the time left; a Ctrl-C that was lost ends it at a step."""
     with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar, _remembered_interrupt() as interrupted:
         task = bar.add_task("step", total=None)
 
@@ -212,21 +212,23 @@ def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]
 
 @contextlib.contextmanager
 def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
-    """Tell whether Ctrl-C was pressed: Python drops KeyboardInterrupt in a callback, as in JAX's of the collector."""
-    pressed = threading.Event()
+    """Tell whether Ctrl-C was pressed: one KeyboardInterrupt in a hundred or two is dropped while Keras saves."""
+    pressed = False
 
     def press(*_: object) -> None:
-        pressed.set()
+        nonlocal pressed
+        pressed = True
         raise KeyboardInterrupt
 
-    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in a shell's background job
-    if heeded:
-        signal.signal(signal.SIGINT, press)
+    default = signal.getsignal(signal.SIGINT)
+    if default is not signal.default_int_handler:  # ignored, as in a shell's background job
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, press)
     try:
-        yield pressed.is_set
+        yield lambda: pressed
     finally:
-        if heeded:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, default)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@ import contextlib
 import io
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -33,15 +35,27 @@ def test_the_time_left_is_right_soon_after_a_computer_gets_slower(
     assert bars[0].tasks[0].time_remaining == pytest.approx(1000, rel=0.05)
 
 
-def test_a_ctrl_c_that_a_library_loses_ends_the_training_at_its_next_step() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with terminal.training_progress() as progress:
-            progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-            with pytest.raises(KeyboardInterrupt):
-                progress(2, 3, {"loss": 1.0, "accuracy": 0.5})
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+@pytest.fixture
+def sigint() -> Iterator[Callable[[Any], None]]:
+    """Set what Ctrl-C does, until the test ends."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_ctrl_c_that_a_library_loses_ends_the_training_at_its_next_step(sigint: Callable[[Any], None]) -> None:
+    sigint(signal.default_int_handler)
+    with terminal.training_progress() as progress:
+        progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            progress(2, 3, {"loss": 1.0, "accuracy": 0.5})
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_training_in_the_background_goes_on_ignoring_ctrl_c(sigint: Callable[[Any], None]) -> None:
+    sigint(signal.SIG_IGN)
+    with terminal.training_progress() as progress:
+        signal.raise_signal(signal.SIGINT)
+        progress(1, 3, {"loss": 1.0, "accuracy": 0.5})

@@ -40,7 +40,7 @@ def standard(images: Images, rng: np.random.Generator, max_shift: int = 4) -> Im
 
 
 def framed(images: Images, rng: np.random.Generator) -> Images:
-    """Augment for photos: `standard`, then show three tenths of the images smaller or larger, turned or stretched.
+    """Augment for photos: `standard`, then show some of the images (`FRAMES`) smaller or larger, turned or stretched.
 
     Args:
         images: uint8, (N, H, W, 3).
@@ -49,7 +49,7 @@ def framed(images: Images, rng: np.random.Generator) -> Images:
     Returns:
         A new uint8 array of the same shape.
     """
-    return _changed(standard(images, rng), _frame, 0.3, rng)
+    return _changed(standard(images, rng), FRAMES, rng)
 
 
 def damaged(images: Images, rng: np.random.Generator) -> Images:
@@ -65,17 +65,16 @@ def damaged(images: Images, rng: np.random.Generator) -> Images:
     Returns:
         A new uint8 array of the same shape.
     """
+    return _changed(images, DAMAGES, rng)
+
+
+def _changed(images: Images, changes: dict[Change, float], rng: np.random.Generator) -> Images:
+    """Return new images: each change was applied, in this order, to a random choice of its share of them."""
     images = images.copy()
-    for damage, share in DAMAGES.items():
-        images = _changed(images, damage, share, rng)
-    return images
-
-
-def _changed(images: Images, change: Change, share: float, rng: np.random.Generator) -> Images:
-    """Apply `change` to this share of the images, in place."""
-    chosen = rng.random(len(images)) < share
-    if chosen.any():
-        images[chosen] = change(images[chosen], rng)
+    for change, share in changes.items():
+        chosen = rng.random(len(images)) < share
+        if chosen.any():
+            images[chosen] = change(images[chosen], rng)
     return images
 
 
@@ -203,6 +202,9 @@ def _jpeg(images: Images, rng: np.random.Generator) -> Images:
     return _through_pillow(images, saved, rng.integers(25, 95, len(images)))
 
 
+FRAMES: dict[Change, float] = {_frame: 0.3}
+"""What `framed` does to images that `standard` does not, and to which share of them."""
+
 DAMAGES: dict[Change, float] = {
     _shake: 0.024,
     _scatter: 0.012,
@@ -238,18 +240,18 @@ def _bytes(values: NDArray[np.float32]) -> Images:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images, in two steps, since a teacher need not be asked about damaged ones.
+    """What is done to training images, in two steps: a teacher is asked in between, so that its answers can be kept.
 
     Attributes:
-        frame: what shows the same thing elsewhere in the image.
-        damage: what then makes it harder to recognize.
+        frame: shows the same thing otherwise: shifted, mirrored, turned, of another size.
+        damage: then makes it harder to recognize.
     """
 
     frame: Change = none
     damage: Change = none
 
     def __call__(self, images: Images, rng: np.random.Generator) -> Images:
-        """Return uint8 images of the same shape, framed and damaged; `rng` is the source of every random choice."""
+        """Return `images`, uint8 (N, H, W, 3), framed and damaged; `rng` is the source of every random choice."""
         return self.damage(self.frame(images, rng), rng)
 
 

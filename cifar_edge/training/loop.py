@@ -171,6 +171,7 @@ def fit_epoch(
         rng = np.random.default_rng([recipe.seed, epoch])
         _seed_dropout(model, rng)
         images, targets = _mixed_anew(images, targets, rng)
+    # Last, so that it is new each time, though the teacher was asked once.
     images = augmentation.damage(images, rng)
     means = {"loss": 0.0, "accuracy": 0.0}
     # Not by Keras' `fit`: between epochs TensorFlow's tf.data then often sleeps until the next time its autotuner

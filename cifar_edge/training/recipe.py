@@ -43,8 +43,8 @@ class Recipe:
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016);
             without effect if there is a teacher.
-        cycle: after so many epochs their images come again, framed as they were, so that a slow teacher has answered
-            already, but mirrored at random, in another order and damaged anew; 0 for never, and without effect if there
+        cycle: after so many epochs their images come again, mirrored at random, in another order and damaged anew, but
+            framed as they were, so that a slow teacher has answered already; 0 for never, and without effect if there
             is no teacher.
         teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the images, framed but not yet
             damaged, are what the network is to learn, instead of labels; "" for none. See `Teacher`.
@@ -83,7 +83,7 @@ RECIPES = {
             epochs=54,
             batch_size=256,
             augment="robust",
-            cycle=6,
+            cycle=6,  # nine times
             teacher="small-float32",  # what is unlikely has a share, too, which int8 rounds to zero
         ),
         Recipe(

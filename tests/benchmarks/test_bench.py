@@ -21,6 +21,8 @@ from cifar_edge.model import EdgeModel
 
 from ..conftest import PHOTOS
 
+ROUNDS = 20
+
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, list[tuple[int, int]]]:
@@ -31,7 +33,7 @@ def told() -> dict[str, list[tuple[int, int]]]:
 @pytest.fixture(scope="module")
 def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> Record:
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
-    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=20)
+    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=ROUNDS)
     return measure(
         models, tiny.test, options, lambda what, done, total: told.setdefault(what, []).append((done, total))
     )
@@ -39,9 +41,9 @@ def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> 
 
 def test_progress_is_told_round_by_round(record: Record, told: dict[str, list[tuple[int, int]]]) -> None:
     for what in (f"timing all in turn, threads 2, batch {batch}" for batch in (1, 2)):
-        assert told[what] == [(done, 20) for done in range(21)]
+        assert told[what] == [(done, ROUNDS) for done in range(ROUNDS + 1)]
     for name in ("float32", "int8"):
-        assert told[f"timing each operation of cnn-{name}.tflite"][-1] == (20, 20)
+        assert told[f"timing each operation of cnn-{name}.tflite"][-1] == (ROUNDS, ROUNDS)
 
 
 def test_every_setting_is_timed(record: Record) -> None:

@@ -110,7 +110,7 @@ def test_int8_takes_raw_bytes_whatever_it_was_calibrated_with(run: Path) -> None
     ("name", "formats"), [("ann", ("float32", "int8")), ("cnn", ("float32", "int8")), ("resnet8", convert.FORMATS)]
 )
 def test_every_network_and_every_format(name: str, formats: list[str], sample: Cifar10, tmp_path: Path) -> None:
-    keras.utils.set_random_seed(0)  # with some weights an untrained network's answers depend on the last bit
+    keras.utils.set_random_seed(0)  # with some weights an untrained network's int8 is off by more
     images, network = sample.test.images[::50], NETWORKS[name]()
     expected = predict(network, images)
     for form in formats:

@@ -38,7 +38,7 @@ def test_only_the_generator_decides(augment: Change, sample: Cifar10) -> None:
     assert np.array_equal(images, before)
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS.values())
+@pytest.mark.parametrize("augment", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_no_images_and_one_image_are_taken_too(augment: Augmentation, sample: Cifar10) -> None:
     for count in (0, 1):
         images = sample.test.images[:count]
@@ -47,17 +47,17 @@ def test_no_images_and_one_image_are_taken_too(augment: Augmentation, sample: Ci
 
 def test_robust_frames_some_images_and_damages_some(sample: Cifar10) -> None:
     images, robust = sample.test.images, AUGMENTATIONS["robust"]
-    shifted, unharmed, shown = (change(images, np.random.default_rng(0)) for change in (standard, robust.frame, robust))
-    assert 0.65 < (shifted == unharmed).all(axis=(1, 2, 3)).mean() < 0.75
-    assert 0.75 < (unharmed == shown).all(axis=(1, 2, 3)).mean() < 0.85
+    shifted, undamaged, both = (change(images, np.random.default_rng(0)) for change in (standard, robust.frame, robust))
+    assert 0.65 < (shifted == undamaged).all(axis=(1, 2, 3)).mean() < 0.75
+    assert 0.75 < (undamaged == both).all(axis=(1, 2, 3)).mean() < 0.85
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
 def test_what_is_damaged_can_be_recognized(damage: Change, sample: Cifar10) -> None:
     images = sample.test.images[:300]
-    damaged = damage(images.copy(), np.random.default_rng(0))
-    assert damaged.shape == images.shape
-    assert damaged.dtype == np.uint8
-    alike = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(images, damaged, strict=True)]
+    changed = damage(images.copy(), np.random.default_rng(0))
+    assert changed.shape == images.shape
+    assert changed.dtype == np.uint8
+    alike = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(images, changed, strict=True)]
     assert 0.5 < np.median(alike) < 0.9999
-    assert (damaged != images).any(axis=(1, 2, 3)).mean() > 0.8
+    assert (changed != images).any(axis=(1, 2, 3)).mean() > 0.8

@@ -50,16 +50,16 @@ def test_what_is_learned_is_what_the_teacher_says_of_the_augmented_images(run: P
 
 def test_damage_is_new_each_time_and_the_teacher_does_not_see_it(run: Path, sample: Cifar10, tmp_path: Path) -> None:
     recipe = recipe_for("cnn", augment="robust", cycle=1)
-    teacher = Teacher(str(run / "cnn-float32.tflite"), tmp_path)
+    teacher = Teacher(str(run / "cnn-float32.tflite"), tmp_path)  # int8 may say the same of a slightly damaged image
     first, again = pupils = [Pupil(), Pupil()]
     for epoch, pupil in enumerate(pupils):
         fit_epoch(pupil, recipe, sample.test, epoch, teacher)
         asked = teacher(np.array(pupil.images))
         undamaged = np.isclose(pupil.targets, asked, atol=1e-6).all(axis=1)
         assert 0.75 < undamaged.mean() < 0.85
-    assert np.allclose(*(np.sort(pupil.targets, axis=0) for pupil in pupils))
+    assert sorted(map(bytes, first.targets)) == sorted(map(bytes, again.targets))
     shown = {view.tobytes() for image in first.images for view in (image, image[:, ::-1])}
-    assert 0.6 < np.mean([image.tobytes() in shown for image in again.images]) < 0.7
+    assert 0.6 < np.mean([image.tobytes() in shown for image in again.images]) < 0.8
 
 
 def test_after_a_cycle_the_same_images_come_again_in_another_order_and_mirrored(
