@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -220,15 +221,21 @@ def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
         pressed = True
         raise KeyboardInterrupt
 
+    def show(dropped: Any) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            show_any(dropped)
+
     default = signal.getsignal(signal.SIGINT)
     if default is not signal.default_int_handler:  # ignored, as in a shell's background job
         yield lambda: False
         return
     signal.signal(signal.SIGINT, press)
+    show_any, sys.unraisablehook = sys.unraisablehook, show
     try:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, default)
+        sys.unraisablehook = show_any
 
 
 @contextlib.contextmanager

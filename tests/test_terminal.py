@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,6 +53,29 @@ def test_a_ctrl_c_that_a_library_loses_ends_the_training_at_its_next_step(sigint
         with pytest.raises(KeyboardInterrupt):
             progress(2, 3, {"loss": 1.0, "accuracy": 0.5})
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_ctrl_c_that_python_drops_ends_the_training_without_a_traceback(
+    sigint: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pressed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError
+
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: shown.append(dropped.exc_type))
+    sigint(signal.default_int_handler)
+    with terminal.training_progress() as progress:
+        Pressed()
+        Faulty()
+        with pytest.raises(KeyboardInterrupt):
+            progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
+    Faulty()
+    assert shown == [ValueError, ValueError]
 
 
 def test_a_training_in_the_background_goes_on_ignoring_ctrl_c(sigint: Callable[[Any], None]) -> None:
