@@ -52,7 +52,7 @@ models: .venv/installed-train
 		case $$name in first) set -- --model small --teacher '';; *) set -- --model $$name;; esac; \
 		run=build/models/$$name; \
 		test -e $$run/model.keras || $(BIN)/cifar-edge train "$$@" --run $$run $$(test -e $$run/run.json && echo --resume); \
-		ls $$run/*-int8.tflite > /dev/null 2>&1 || $(BIN)/cifar-edge export --quantize --licence MIT $$run; \
+		ls $$run/*-int8.tflite > /dev/null 2>&1 || $(BIN)/cifar-edge export --quantize --licence MIT $$run || exit 1; \
 		cp $$run/*.tflite cifar_edge/models || exit 1; \
 	done
 	$(MAKE) figures
