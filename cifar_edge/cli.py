@@ -775,6 +775,8 @@ def _import_keras() -> None:
     from cifar_edge.native_output import silenced
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow's own choice is Eigen on processors without int8 instructions, where oneDNN trains a quarter faster.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with silenced():
         import keras  # noqa: F401
 
