@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from cifar_edge.benchmarks.latency import ROUNDS, Latency, Progress, measure
 from cifar_edge.benchmarks.runtimes import RUNTIMES
 from cifar_edge.errors import first_line
 from cifar_edge.model import load_interpreter
+from cifar_edge.native_output import set_up_tensorflow
 
 PRODUCTS = ((1024, 256, 256), (512, 512, 512))
 """Matrix products (rows, inner, columns) that a CPU is good at; which is better depends on its caches."""
@@ -74,7 +74,7 @@ def time_networks(
 
 def main() -> None:
     """Read the arguments of `time_networks` from stdin; print the fields of `Timings`."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    set_up_tensorflow()
     request = json.load(sys.stdin)
     threads, batch = request["threads"], request["batch"]
     calls, reasons = {}, {}

@@ -772,11 +772,9 @@ def _say_remark(model: EdgeModel) -> None:
 
 def _import_keras() -> None:
     """Import Keras and its backend without their messages; what fails is raised all the same."""
-    from cifar_edge.native_output import silenced
+    from cifar_edge.native_output import set_up_tensorflow, silenced
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow's own choice is Eigen on processors without int8 instructions, where oneDNN trains a quarter faster.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    set_up_tensorflow()
     with silenced():
         import keras  # noqa: F401
 
