@@ -30,7 +30,7 @@ from cifar_edge.errors import ImageError
 from cifar_edge.folder import classify_folder, find
 from cifar_edge.journal import Journal
 from cifar_edge.model import EdgeModel
-from cifar_edge.native_output import set_up_tensorflow, silenced
+from cifar_edge.native_output import silenced
 from cifar_edge.results import Row, save
 
 from .latency import Progress
@@ -219,7 +219,6 @@ def _with_opencv(paths: Sequence[Path], model: EdgeModel) -> None:
 
 
 def _with_keras(folder: Path, keras_file: Path, model: EdgeModel) -> Callable[[], object]:
-    set_up_tensorflow()
     with silenced():
         import keras
 

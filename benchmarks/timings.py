@@ -15,7 +15,6 @@ from cifar_edge.benchmarks.latency import ROUNDS, Latency, Progress, measure
 from cifar_edge.benchmarks.runtimes import RUNTIMES
 from cifar_edge.errors import first_line
 from cifar_edge.model import load_interpreter
-from cifar_edge.native_output import set_up_tensorflow
 
 PRODUCTS = ((1024, 256, 256), (512, 512, 512))
 """Matrix products (rows, inner, columns) that a CPU is good at; which is better depends on its caches."""
@@ -74,7 +73,6 @@ def time_networks(
 
 def main() -> None:
     """Read the arguments of `time_networks` from stdin; print the fields of `Timings`."""
-    set_up_tensorflow()
     request = json.load(sys.stdin)
     threads, batch = request["threads"], request["batch"]
     calls, reasons = {}, {}

@@ -772,9 +772,8 @@ def _say_remark(model: EdgeModel) -> None:
 
 def _import_keras() -> None:
     """Import Keras and its backend without their messages; what fails is raised all the same."""
-    from cifar_edge.native_output import set_up_tensorflow, silenced
+    from cifar_edge.native_output import silenced
 
-    set_up_tensorflow()
     with silenced():
         import keras  # noqa: F401
 

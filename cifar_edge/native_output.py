@@ -1,4 +1,4 @@
-"""Native libraries: their chatter kept away from the user's terminal, and TensorFlow's settings."""
+"""Keep the chatter of native libraries away from the user's terminal."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-
-def set_up_tensorflow() -> None:
-    """Set what TensorFlow reads as it is imported; what the environment says already stands."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow's own choice is Eigen on processors without int8 instructions, where oneDNN trains a quarter faster.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextlib.contextmanager

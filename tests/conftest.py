@@ -16,12 +16,9 @@ import pytest
 from cifar_edge import cli
 from cifar_edge.data import Cifar10, Split, fetch, load_cifar10
 from cifar_edge.data.cifar10 import cached_copies
-from cifar_edge.native_output import set_up_tensorflow
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "tests" / "photos"
-
-set_up_tensorflow()  # what tests train and export here is computed as by the command in a process of its own
 
 
 class Outcome(NamedTuple):
