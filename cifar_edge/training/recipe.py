@@ -27,6 +27,10 @@ over a fifth of the steps (after Smith and Topin, 2018); `linear` rises over a t
 `trapezoid` stays at the peak in between, and falls over the last two fifths (Hägele et al., *Scaling Laws Beyond Fixed
 Training Durations*, 2024)."""
 
+PRECISIONS = ("float32", "mixed_bfloat16")
+"""Keras' dtype policies (Micikevicius et al., *Mixed Precision Training*, 2018). `mixed_bfloat16` saves time where
+there are instructions for it: AVX-512 BF16, AMX, a GPU's."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -48,6 +52,7 @@ class Recipe:
             is no teacher.
         teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the images, framed but not yet
             damaged, are what the network is to learn, instead of labels; "" for none. See `Teacher`.
+        precision: one of `PRECISIONS`, of what layers compute; weights, and the finished model, are float32.
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -62,6 +67,7 @@ class Recipe:
     label_smoothing: float = 0.0
     cycle: int = 0
     teacher: str = ""
+    precision: str = "float32"
     seed: int = 0
 
 
@@ -136,6 +142,7 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     recipe = replace(recipe, **given)  # type: ignore[arg-type] # names and types are those of the fields
     _one_of("schedule", recipe.schedule, SCHEDULES)
     _one_of("augment", recipe.augment, AUGMENTATIONS)
+    _one_of("precision", recipe.precision, PRECISIONS)
     for name, (lowest, highest) in RANGES.items():
         value = getattr(recipe, name)
         if not lowest <= value <= highest:

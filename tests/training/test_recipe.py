@@ -24,6 +24,7 @@ def test_another_optimizer_brings_its_own_learning_rate() -> None:
         ({"optimizer": "adma"}, "unknown optimizer 'adma': choose one of sgd, adam"),
         ({"augment": "some"}, "unknown augment 'some': choose one of none, standard"),
         ({"schedule": "steps"}, "unknown schedule 'steps'"),
+        ({"precision": "int8"}, "unknown precision 'int8': choose one of float32, mixed_bfloat16"),
         ({"epochs": 0}, "epochs 0 is out of range: give 1 to 9999"),
         ({"learning_rate": float("nan")}, "learning-rate nan is out of range"),
         ({"weight_decay": float("inf")}, "weight-decay inf is out of range"),
