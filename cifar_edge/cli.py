@@ -191,7 +191,7 @@ def train(
         str | None, typer.Option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32, or mixed_bfloat16 for a processor or GPU that has it.")
+        str | None, typer.Option(help="float32, or mixed_bfloat16, quicker where the processor has it.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATE-TIME")] = None,

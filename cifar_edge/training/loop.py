@@ -51,13 +51,12 @@ def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lamb
         The model's figures on the test split; they stand in `run.json` too.
 
     Raises:
-        UsageError: `folder` is in use; there is no such teacher; this processor lacks the recipe's precision.
+        UsageError: `folder` is in use; there is no such teacher.
         Interrupted: Ctrl-C; finished epochs are kept, `resume` goes on.
     """
     run = Run(folder)
     run.check_unused()
     teacher_sha256 = _teacher_digest(recipe)
-    _check_computable(recipe.precision)
     run.checkpoint.mkdir(parents=True)
     run.write_record(
         recipe=asdict(recipe),
@@ -87,7 +86,6 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
     started_on = record["data"]
     if any(part["sha256"] != started_on[name]["sha256"] for name, part in _digests(data).items()):
         raise UsageError(f"{folder}: was started on other data; resume it with the data it was started on")
-    _check_computable(run.recipe.precision)
     run.checkpoint.mkdir(exist_ok=True)
     return _train(run, data, progress)
 
@@ -103,15 +101,6 @@ def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
             f"stopped after {run.last_checkpoint()} of {run.recipe.epochs} epochs; "
             f"go on with `cifar-edge train --resume --run {run.folder}`"
         ) from None
-
-
-def _check_computable(precision: str) -> None:
-    """Raise `UsageError` if the backend has no convolutions of that precision for this processor."""
-    try:
-        keras.layers.Conv2D(16, 3, dtype=precision)(np.zeros((1, 8, 8, 16), np.float32))
-    except Exception as error:  # each backend's own
-        backend = keras.backend.backend()
-        raise UsageError(f"{backend} cannot compute in {precision} on this processor; use float32") from error
 
 
 def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:

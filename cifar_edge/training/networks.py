@@ -28,7 +28,7 @@ def ann(classes: int = 10) -> keras.Model:
         float32 pixels 0-255 (N, 32, 32, 3) -> float32 probabilities (N, classes).
     """
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
-    x = layers.Rescaling(1 / 255)(pixels)
+    x = _scaled(pixels)
     x = layers.Flatten()(x)
     for units in (1024, 512):
         x = layers.Dense(units, activation="relu")(x)
@@ -41,7 +41,7 @@ def cnn(classes: int = 10) -> keras.Model:
     Dropout (Srivastava et al., 2014) stands before the dense layers, which hold most parameters.
     """
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
-    x = layers.Rescaling(1 / 255)(pixels)
+    x = _scaled(pixels)
     for block in ((32,), (64,), (128, 128)):
         for filters in block:
             x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
@@ -84,7 +84,7 @@ def small(classes: int = 10) -> keras.Model:
 def plain(name: str, stem: Layer, convolutions: Iterable[Layer], classes: int = 10) -> keras.Model:
     """Return convolutions of 3x3, each with ReLU, and the mean over the image; arguments as for `residual`."""
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
-    x = layers.Rescaling(1 / 255)(pixels)
+    x = _scaled(pixels)
     for filters, strides in (stem, *convolutions):
         x = layers.ReLU()(_convolution(x, filters, 3, strides))
     return _classifier(name, pixels, layers.GlobalAveragePooling2D()(x), classes)
@@ -100,12 +100,17 @@ def residual(name: str, stem: Layer, blocks: Iterable[Layer], classes: int = 10)
         classes: as for `ann`, like what is returned.
     """
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
-    x = layers.Rescaling(1 / 255)(pixels)
+    x = _scaled(pixels)
     x = layers.ReLU()(_convolution(x, stem[0], 3, stem[1]))
     for filters, strides in blocks:
         x = _residual_block(x, filters, strides)
     x = layers.GlobalAveragePooling2D()(x)
     return _classifier(name, pixels, x, classes)
+
+
+def _scaled(pixels: Any) -> Any:
+    """Return pixels 0-1; in float32 also in mixed precision, for the finished model has no other."""
+    return layers.Rescaling(1 / 255, dtype="float32")(pixels)
 
 
 def _residual_block(x: Any, filters: int, strides: int) -> Any:

@@ -28,8 +28,8 @@ over a fifth of the steps (after Smith and Topin, 2018); `linear` rises over a t
 Training Durations*, 2024)."""
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-"""Keras' dtype policies (Micikevicius et al., *Mixed Precision Training*, 2018). `mixed_bfloat16` saves time where
-there are instructions for it: AVX-512 BF16, AMX, a GPU's."""
+"""Keras' dtype policies (Kalamkar et al., *A Study of BFLOAT16 for Deep Learning Training*, 2019). `mixed_bfloat16`
+saves time where there are instructions for it (AVX-512 BF16, AMX, a GPU's); elsewhere it takes more."""
 
 
 @dataclass(frozen=True)
