@@ -103,7 +103,7 @@ RECIPES = {
             augment="robust",
             label_smoothing=0.05,  # of the first one, which has no teacher
             cycle=14,
-            teacher="small",  # the one there is (Furlanello et al., *Born-Again Neural Networks*, 2018)
+            teacher="small-float32",  # the one there is (Furlanello et al., *Born-Again Neural Networks*, 2018)
         ),
     )
 }
