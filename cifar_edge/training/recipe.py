@@ -98,7 +98,7 @@ RECIPES = {
             0.03,
             "linear",
             weight_decay=0.0,
-            epochs=95,
+            epochs=80,
             batch_size=256,
             augment="robust",
             label_smoothing=0.05,  # of the first one, which has no teacher
