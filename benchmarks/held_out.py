@@ -1,0 +1,34 @@
+"""Which training ships? `python -m cifar_edge.benchmarks.held_out MODEL...` prints a table of held-out accuracy.
+
+Top-1 on the 5,000 held-out training images, as they are and under each of the damages of `training/augment.py`. The
+test images are not used, so trainings may be chosen by it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from cifar_edge.data import hold_out, load_split
+from cifar_edge.evaluation import predict_cifar10
+from cifar_edge.model import EdgeModel
+from cifar_edge.training.augment import DAMAGES
+
+
+def main(*paths: str) -> None:
+    """Print the table, as Markdown; *damaged* is the mean over the damages."""
+    _, held_out = hold_out(load_split("train"))
+    conditions = [held_out.images] + [damage(held_out.images, np.random.default_rng(0)) for damage in DAMAGES]
+    names = ["model", "held-out", "damaged", *(damage.__name__.strip("_") for damage in DAMAGES)]
+    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
+    for path in paths:
+        model = EdgeModel(path)
+        plain, *damaged = (
+            float((predict_cifar10(model, images).argmax(axis=1) == held_out.labels).mean()) for images in conditions
+        )
+        print(f"| {path} | {' | '.join(f'{top1:.1%}' for top1 in (plain, float(np.mean(damaged)), *damaged))} |")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

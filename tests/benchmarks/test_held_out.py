@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cifar_edge.benchmarks.held_out import main
+from cifar_edge.training.augment import DAMAGES
+
+
+def test_damage_costs_either_model_and_small_is_ahead_in_both(full: object, capsys: pytest.CaptureFixture[str]) -> None:
+    main("nano", "small")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [name for name, *_ in rows] == ["nano", "small"]
+    nano, small = ([float(top1.rstrip("%")) for top1 in top1s] for _, *top1s in rows)
+    for plain, damaged, *each in (nano, small):
+        assert len(each) == len(DAMAGES)
+        assert damaged == pytest.approx(np.mean(each), abs=0.1)
+        assert 80 < damaged < plain
+    assert nano[0] < small[0]
+    assert nano[1] < small[1]
