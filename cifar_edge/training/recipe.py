@@ -86,10 +86,10 @@ RECIPES = {
             0.03,
             "linear",
             weight_decay=0.0,
-            epochs=54,
+            epochs=240,
             batch_size=256,
             augment="robust",
-            cycle=6,  # nine times
+            cycle=20,  # twelve times
             teacher="small-float32",  # what is unlikely has a share, too, which int8 rounds to zero
         ),
         Recipe(
