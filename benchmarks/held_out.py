@@ -1,7 +1,7 @@
 """Which training ships? `python -m cifar_edge.benchmarks.held_out MODEL...` prints a table of held-out accuracy.
 
 Top-1 on the 5,000 held-out training images, as they are and under each of the damages of `training/augment.py`. The
-test images are not used, so trainings may be chosen by it.
+test images are not used, so trainings may be chosen by it; compare float32 with float32.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from cifar_edge.training.augment import DAMAGES
 
 def main(*paths: str) -> None:
     """Print the table, as Markdown; *damaged* is the mean over the damages."""
+    models = {path: EdgeModel(path) for path in paths}
     _, held_out = hold_out(load_split("train"))
     conditions = [held_out.images] + [damage(held_out.images, np.random.default_rng(0)) for damage in DAMAGES]
     names = ["model", "held-out", "damaged", *(damage.__name__.strip("_") for damage in DAMAGES)]
     print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
-    for path in paths:
-        model = EdgeModel(path)
+    for path, model in models.items():
         plain, *damaged = (
             float((predict_cifar10(model, images).argmax(axis=1) == held_out.labels).mean()) for images in conditions
         )
