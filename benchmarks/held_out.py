@@ -12,6 +12,7 @@ import numpy as np
 
 from cifar_edge.data import hold_out, load_split
 from cifar_edge.evaluation import predict_cifar10
+from cifar_edge.metrics import evaluate
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.augment import DAMAGES
 
@@ -24,9 +25,7 @@ def main(*paths: str) -> None:
     names = ["model", "held-out", "damaged", *(damage.__name__.strip("_") for damage in DAMAGES)]
     print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     for path, model in models.items():
-        plain, *damaged = (
-            float((predict_cifar10(model, images).argmax(axis=1) == held_out.labels).mean()) for images in conditions
-        )
+        plain, *damaged = (evaluate(predict_cifar10(model, images), held_out.labels).accuracy for images in conditions)
         print(f"| {path} | {' | '.join(f'{top1:.1%}' for top1 in (plain, float(np.mean(damaged)), *damaged))} |")
 
 
