@@ -17,7 +17,7 @@ from cifar_edge.model import MODELS
 from .conftest import PHOTOS, Outcome
 
 NAMES = ("nano", "small")
-LEAST = {"nano": (0.905, 0.86), "small": (0.925, 0.89)}
+LEAST = {"nano": (0.905, 0.86), "small": (0.93, 0.905)}
 """Top-1 on the embedded test images: clean, and of some corruptions."""
 
 
