@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+# Descriptors are the whole process's: of two threads at once, the later would keep the other's silence for good.
+_TURN = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -16,17 +20,18 @@ def silenced() -> Iterator[None]:
     TensorFlow and LiteRT log to the descriptors themselves, below `sys.stderr`, and not all of it
     can be turned off by their own settings.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        for descriptor in (1, 2):
-            os.dup2(nowhere.fileno(), descriptor)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, original in zip((1, 2), saved, strict=True):
-                os.dup2(original, descriptor)
-                os.close(original)
+    with _TURN:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        saved = os.dup(1), os.dup(2)
+        with Path(os.devnull).open("wb") as nowhere:
+            for descriptor in (1, 2):
+                os.dup2(nowhere.fileno(), descriptor)
+            try:
+                yield
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                for descriptor, original in zip((1, 2), saved, strict=True):
+                    os.dup2(original, descriptor)
+                    os.close(original)
