@@ -45,8 +45,8 @@ bench: $(addsuffix /exported,$(RUNS)) .venv/installed-all
 	$(BIN)/cifar-edge bench --noise --runtime --profile --output benchmarks/results/bench.json \
 		--plot benchmarks/results nano small $(addsuffix /*-int8.tflite,$(RUNS)) nano-float32 $(PEERS)
 
-# The models that ship, made again from the data alone: most of a day. What `small` learns from is a `first` one without a
-# teacher, and `nano` learns from the `small` just made.
+# The models that ship, made again from the data alone: most of a day. What `small` learns from is a `first` one without
+# a teacher, and `nano` learns from the `small` just made.
 models: .venv/installed-train
 	for name in first small nano; do \
 		case $$name in first) set -- --model small --teacher '';; *) set -- --model $$name;; esac; \

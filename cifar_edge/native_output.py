@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-# Descriptors are the whole process's: of two threads at once, the later would keep the other's silence for good.
+# Descriptors are the whole process's: a second thread would save the first one's silence, and restore that for good.
+# Blocks may be nested, so the lock is one that a thread may take again.
 _TURN = threading.RLock()
 
 
@@ -18,7 +19,7 @@ def silenced() -> Iterator[None]:
     """Send everything written to file descriptors 1 and 2 in the block nowhere.
 
     TensorFlow and LiteRT log to the descriptors themselves, below `sys.stderr`, and not all of it
-    can be turned off by their own settings.
+    can be turned off by their own settings. Threads take turns; what others write meanwhile is lost, too.
     """
     with _TURN:
         sys.stdout.flush()
