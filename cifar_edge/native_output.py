@@ -21,18 +21,17 @@ def silenced() -> Iterator[None]:
     TensorFlow and LiteRT log to the descriptors themselves, below `sys.stderr`, and not all of it
     can be turned off by their own settings. Threads take turns; what others write meanwhile is lost, too.
     """
-    with _TURN:
+    with _TURN, Path(os.devnull).open("wb") as nowhere:
         sys.stdout.flush()
         sys.stderr.flush()
         saved = os.dup(1), os.dup(2)
-        with Path(os.devnull).open("wb") as nowhere:
-            for descriptor in (1, 2):
-                os.dup2(nowhere.fileno(), descriptor)
-            try:
-                yield
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                for descriptor, original in zip((1, 2), saved, strict=True):
-                    os.dup2(original, descriptor)
-                    os.close(original)
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in zip((1, 2), saved, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
