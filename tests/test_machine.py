@@ -52,6 +52,11 @@ def test_a_raspberry_pi_is_described(pi: Path) -> None:
     assert warnings(machine, now, now) == []
 
 
+def test_processors_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path, cpuinfo="cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n")
+    assert this_machine(tmp_path).cpu == "AMD EPYC, cpu family 25, model 17"
+
+
 def test_a_computer_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     machine, now = this_machine(tmp_path), state(tmp_path)
