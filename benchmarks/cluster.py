@@ -13,9 +13,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import typer
+
+from cifar_edge import cli
 from cifar_edge.machine import this_machine
 from cifar_edge.model import EdgeModel
 
@@ -162,13 +166,21 @@ def _print(name: str, run: Measured) -> None:
     print(f"| {name} | {run.rate:,.1f} | {run.first:.1f} s | {run.seconds:.1f} s | {memory} |", flush=True)
 
 
-def main(path: str, *wanted: str) -> None:
+class Table(StrEnum):
+    """What there is to print."""
+
+    LARGE = "large"
+    SMALL = "small"
+    MEMORY = "memory"
+
+
+def main(model: str, only: Annotated[Table | None, typer.Argument()] = None) -> None:
     """Print the tables for one model."""
-    model = EdgeModel(path).path.absolute()
+    file = EdgeModel(model).path.absolute()
     print(this_machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        if "large" in wanted or not wanted:
+        if only in (Table.LARGE, None):
             originals, photos, some = (place / "large" / part for part in ("originals", "photos", "some"))
             originals.mkdir(parents=True)
             make_large(originals, grain=3)
@@ -178,20 +190,20 @@ def main(path: str, *wanted: str) -> None:
                     for photo in originals.iterdir():
                         (folder / f"{number:03}" / photo.name).hardlink_to(photo)
             print(f"\n{LARGE:,} JPEGs of 12 megapixels, 2.1 MB each; for `read_images` {SOME}\n", flush=True)
-            compare(photos, model, place / "large", some)
-        if "small" in wanted or not wanted:
+            compare(photos, file, place / "large", some)
+        if only in (Table.SMALL, None):
             make_tree(place / "small" / "photos", SMALL)
             print(f"\n{SMALL:,} PNGs of 32x32\n")
-            compare(place / "small" / "photos", model, place / "small", place / "small" / "photos")
-        if "memory" in wanted or not wanted:
+            compare(place / "small" / "photos", file, place / "small", place / "small" / "photos")
+        if only in (Table.MEMORY, None):
             print("\n| files | whole run | driver | largest worker |\n|---|---|---|---|")
             with nodes(2) as address:
                 for files in FILES:
                     make_tree(place / f"{files}", files)
-                    run = measure("cluster", place / f"{files}", model, place / f"{files}-results", address)
+                    run = measure("cluster", place / f"{files}", file, place / f"{files}-results", address)
                     memory = f"{run.driver:.0f} MB | {run.worker:.0f} MB"
                     print(f"| {files:,} | {run.seconds:.1f} s | {memory} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from cifar_edge import EdgeModel
+from cifar_edge import EdgeModel, cli
 from cifar_edge.benchmarks.throughput import make_large, make_small
 from cifar_edge.errors import UsageError
 from cifar_edge.watch import watch
@@ -129,9 +129,9 @@ def written_by_watch(photo: Path, model: EdgeModel, folder: Path, count: int, pa
         return (written() - before) / count
 
 
-def main(path: str) -> None:
+def main(model: str) -> None:
     """Print both for one model."""
-    model = EdgeModel(path)
+    loaded = EdgeModel(model)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         small = place / "small"
@@ -151,14 +151,14 @@ def main(path: str) -> None:
                 os.link(folder / f"0.{suffix}", folder / f"{number}.{suffix}")
         print(f"| within {LIMIT / 1e6:.0f} MB | 1 worker | 2 | 4 |\n|---|---|---|---|")
         for kind, folder in kinds.items():
-            peaks = [memory(folder, model.path, workers, place / f"{workers}.csv") for workers in (1, 2, 4)]
+            peaks = [memory(folder, loaded.path, workers, place / f"{workers}.csv") for workers in (1, 2, 4)]
             print(f"| {kind} | {' | '.join(f'{peak / 1e6:.0f} MB' if peak else 'killed' for peak in peaks)} |")
         print("\nbytes written to the card for each photo:")
-        print(f"classify, 10,000 small photos: {written_by_classify(small, model, place):,.0f}")
+        print(f"classify, 10,000 small photos: {written_by_classify(small, loaded, place):,.0f}")
         for count, pause in ((500, 0.01), (20, 1.0)):
-            each = written_by_watch(next(small.iterdir()), model, place, count, pause)
+            each = written_by_watch(next(small.iterdir()), loaded, place, count, pause)
             print(f"watch, one every {pause} s: {each:,.0f}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

@@ -7,14 +7,13 @@ fails if one is far off. The model is ResNet8, int8, of MLPerf Tiny v1.4
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 
+from cifar_edge import cli
 from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.robustness import measure
 from cifar_edge.data import load_split
-from cifar_edge.model import EdgeModel
+from cifar_edge.evaluation import load_cifar10_model
 
 PUBLISHED = {
     "gaussian_noise": 28.2,
@@ -38,10 +37,10 @@ PUBLISHED = {
 TOLERANCE = 2.0  # points
 
 
-def main(path: str) -> None:
+def main(model: str) -> None:
     """Print the table for the model that `PUBLISHED` is of."""
     off = []
-    (result,) = measure([EdgeModel(path)], load_split("test"))
+    (result,) = measure([load_cifar10_model(model)], load_split("test"))
     print(
         "| corruption |", " | ".join(f"severity {number}" for number in SEVERITIES), "| mean | published | difference |"
     )
@@ -61,4 +60,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

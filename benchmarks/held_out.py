@@ -6,28 +6,26 @@ test images are not used, so trainings may be chosen by it; compare float32 with
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 
+from cifar_edge import cli
 from cifar_edge.data import hold_out, load_split
-from cifar_edge.evaluation import predict_cifar10
+from cifar_edge.evaluation import load_cifar10_model, predict_cifar10
 from cifar_edge.metrics import evaluate
-from cifar_edge.model import EdgeModel
 from cifar_edge.training.augment import DAMAGES
 
 
-def main(*paths: str) -> None:
+def main(models: list[str]) -> None:
     """Print the table, as Markdown; *damaged* is the mean over the damages."""
-    models = {path: EdgeModel(path) for path in paths}
+    loaded = {name: load_cifar10_model(name) for name in models}
     _, held_out = hold_out(load_split("train"))
     conditions = [held_out.images] + [damage(held_out.images, np.random.default_rng(0)) for damage in DAMAGES]
     names = ["model", "held-out", "damaged", *(damage.__name__.strip("_") for damage in DAMAGES)]
     print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
-    for path, model in models.items():
+    for name, model in loaded.items():
         plain, *damaged = (evaluate(predict_cifar10(model, images), held_out.labels).accuracy for images in conditions)
-        print(f"| {path} | {' | '.join(f'{top1:.1%}' for top1 in (plain, float(np.mean(damaged)), *damaged))} |")
+        print(f"| {name} | {' | '.join(f'{top1:.1%}' for top1 in (plain, float(np.mean(damaged)), *damaged))} |")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

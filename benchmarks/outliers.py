@@ -7,7 +7,6 @@ textures and photos that come with scikit-image.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_edge import cli
 from cifar_edge.data import load_split
-from cifar_edge.evaluation import predict_cifar10
-from cifar_edge.model import EdgeModel
+from cifar_edge.evaluation import load_cifar10_model, predict_cifar10
 
 TEXTURES = ("brick.png", "grass.png", "gravel.png")
 PHOTOS = (
@@ -79,14 +78,14 @@ def _parts(name: str, random: np.random.Generator) -> Iterator[NDArray[np.uint8]
         yield np.asarray(photo.resize((32, 32), Image.Resampling.BOX, box))
 
 
-def main(*paths: str) -> None:
+def main(models: list[str]) -> None:
     """Print the tables, as Markdown."""
+    loaded = {name: load_cifar10_model(name) for name in models}
     test, outside = load_split("test"), others()
-    seen = {name: EdgeModel(name) for name in paths}
-    clean = {name: predict_cifar10(model, test.images) for name, model in seen.items()}
+    clean = {name: predict_cifar10(model, test.images) for name, model in loaded.items()}
     confidence = {
         (name, kind): predict_cifar10(model, images).max(axis=1)
-        for name, model in seen.items()
+        for name, model in loaded.items()
         for kind, images in outside.items()
     }
     print("| model | other images | AUROC | false positives at 95 % recall |\n|---|---|---|---|")
@@ -106,4 +105,4 @@ def main(*paths: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_edge import images
+from cifar_edge import cli, images
+from cifar_edge.errors import UsageError
 from cifar_edge.folder import find
 from cifar_edge.model import EdgeModel
 
@@ -86,25 +86,27 @@ def crops(photos: Sequence[Path], count: int) -> Iterator[Image.Image]:
             yield photo.crop((round(x), round(y), round(x + across), round(y + down)))
 
 
-def main(folder: str, *paths: str) -> None:
+def main(folder: str, models: list[str]) -> None:
     """Print the tables."""
+    loaded = [EdgeModel(name) for name in models]
     photos = list(map(Path, find([folder])))
-    models = [EdgeModel(path) for path in paths]
-    names = [f"`{model.path.stem}` |" for model in models]
+    if not photos:
+        raise UsageError(f"{folder}: no photos in there")
+    names = [f"`{model.path.stem}` |" for model in loaded]
     print(f"right, of {len(photos)} labelled photos\n\n| fit |", *names)
-    print("|---" * (1 + len(models)) + "|")
+    print("|---" * (1 + len(loaded)) + "|")
     for fit in images.FITS:
-        print(f"| {fit} |", *(f"{_right(model, photos, fit)} |" for model in models))
+        print(f"| {fit} |", *(f"{_right(model, photos, fit)} |" for model in loaded))
     print(f"\nagainst the exact average, {CROPS} parts of each photo\n\n| photos | read by | mean | largest |", *names)
-    print("|---" * (4 + len(models)) + "|")
+    print("|---" * (4 + len(loaded)) + "|")
     for size in SIZES:
-        compared = _compare(photos, size, models[0].height, models[0].width)
+        compared = _compare(photos, size, loaded[0].height, loaded[0].width)
         exact = compared.pop("exact")
         for name, seen in compared.items():
             difference = np.abs(seen - exact.astype(np.float32))
             print(f"| {len(exact)} of {size[0]}x{size[1]} | {name} |", end=" ")
             print(f"{difference.mean():.2f} | {difference.max():.0f} |", end=" ")
-            print(*(f"{_agreement(model, seen, exact):.1%} |" for model in models), flush=True)
+            print(*(f"{_agreement(model, seen, exact):.1%} |" for model in loaded), flush=True)
 
 
 def _right(model: EdgeModel, photos: Sequence[Path], fit: str) -> int:
@@ -137,4 +139,4 @@ def _compare(photos: Sequence[Path], size: tuple[int, int], height: int, width: 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

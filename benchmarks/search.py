@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import keras
 
+from cifar_edge import cli
 from cifar_edge.benchmarks import latency
 from cifar_edge.data import hold_out, load_cifar10
 from cifar_edge.export.calibration import from_training_set
@@ -81,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run_program(main)

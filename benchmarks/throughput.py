@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cifar_edge import images
+from cifar_edge import cli, images
 from cifar_edge.errors import ImageError
 from cifar_edge.folder import classify_folder, find
 from cifar_edge.journal import Journal
@@ -294,9 +294,9 @@ def start_up(*arguments: str, runs: int = 10) -> float:
     return statistics.median(taken)
 
 
-def main(path: str) -> None:
+def main(model: str) -> None:
     """Print everything for one model."""
-    model = EdgeModel(path)
+    loaded = EdgeModel(model)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         kinds: dict[str, Callable[[Path], None]] = {
@@ -310,12 +310,12 @@ def main(path: str) -> None:
             make(folder)
             size = statistics.mean(file.stat().st_size for file in folder.iterdir())
             _print_throughput(
-                f"{kind}, {size / 1e6:.3g} MB each", measure(folder, model, most=10_000), profile(folder, model)
+                f"{kind}, {size / 1e6:.3g} MB each", measure(folder, loaded, most=10_000), profile(folder, loaded)
             )
-        print_memory(place, model.path)
+        print_memory(place, loaded.path)
     photo = str(next(PHOTOS.glob("*/*.jpg")))
     print(f"\n`--help` takes {1000 * start_up('--help'):.0f} ms,", end=" ")
-    print(f"one photo {1000 * start_up('classify', photo, '--model', path):.0f} ms")
+    print(f"one photo {1000 * start_up('classify', photo, '--model', model):.0f} ms")
 
 
 def print_memory(place: Path, model: Path) -> None:
@@ -339,4 +339,4 @@ def _print_throughput(kind: str, rates: dict[str, float], stages: dict[str, floa
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
+from cifar_edge import cli
 from cifar_edge.data import Split, hold_out, load_cifar10
 from cifar_edge.metrics import evaluate
 from cifar_edge.training.inference import predict
@@ -109,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run_program(main)

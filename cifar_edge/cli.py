@@ -23,7 +23,7 @@ from cifar_edge import __version__
 from cifar_edge.errors import CifarEdgeError, Interrupted, UnreadablePhotos, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cifar_edge.data import Cifar10, Split
     from cifar_edge.model import EdgeModel
@@ -53,10 +53,12 @@ class _ClusterHere(typer.core.TyperCommand):
         return super().parse_args(ctx, [f"{one}=" if is_ else one for one, is_ in zip(args, alone, strict=True)])
 
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     cls=_Commands,
     help="Train a CNN on CIFAR-10, export it to int8 TFLite, classify folders of photos.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -69,22 +71,35 @@ EXTRAS = {
     "tensorflow": "train",
     "keras": "train",
     "matplotlib": "bench",
+    "skimage": "bench",
     "pyarrow": "parquet",
     "fsspec": "remote",
     "ray": "cluster",
 }
-"""The extra that installs a package which some command needs."""
+"""The extra that installs a package which some command or program needs."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on stderr and an exit code."""
+    """Run the command line."""
+    _run(app, prog_name="cifar-edge")
+
+
+def run_program(main: Callable[..., None]) -> None:
+    """Run a module's `main` as a program of its own: its parameters are what is typed, errors are told as by `main`."""
+    program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    program.command(context_settings=HELP)(main)
+    _run(program)
+
+
+def _run(commands: typer.Typer, prog_name: str | None = None) -> None:
+    """Run what is typed; every expected error is one line on stderr and an exit code."""
     warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
     _open_closed_streams()
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr] # for any file's name
     try:
-        app(prog_name="cifar-edge")
+        commands(prog_name=prog_name)
     except CifarEdgeError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:

@@ -22,20 +22,33 @@ def evaluate_file(path: Path, split: Split) -> Evaluation:
 
     Raises:
         UsageError: no such file.
-        ModelError: it is no classifier of 32x32 images into ten classes.
+        ModelError: it is no classifier of 32x32 images into CIFAR-10's classes.
     """
     if path.is_dir() or path.suffix == ".keras":
         from cifar_edge.training.inference import load_model, predict
 
         network = load_model(path / "model.keras" if path.is_dir() else path)
         return evaluate(predict(network, split.images), split.labels)
+    return evaluate(predict_cifar10(load_cifar10_model(path), split.images), split.labels)
+
+
+def load_cifar10_model(path: str | Path) -> EdgeModel:
+    """Load a `.tflite` file that is a model of CIFAR-10.
+
+    Args:
+        path: as for `EdgeModel`.
+
+    Raises:
+        UsageError: no such model.
+        ModelError: it is one of something else.
+    """
     model = EdgeModel(path)
     if not tells_cifar10(model):
         raise ModelError(
             f"{path}: takes {model.width}x{model.height} pixels and tells {len(model.labels)} classes; "
-            "only models of CIFAR-10 (32x32 pixels, ten classes) can be evaluated on it"
+            "this needs a model of CIFAR-10 (32x32 pixels, its ten classes)"
         )
-    return evaluate(predict_cifar10(model, split.images), split.labels)
+    return model
 
 
 def predict_cifar10(model: EdgeModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:

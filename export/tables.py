@@ -8,12 +8,12 @@ gives top-1 on held-out images, clean and noisy.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cifar_edge import cli
 from cifar_edge.benchmarks.corruptions import corrupt
 from cifar_edge.data import hold_out, load_cifar10
 from cifar_edge.export.calibration import from_training_set
@@ -71,11 +71,10 @@ def noisy_calibration(folders: Sequence[Path]) -> Iterator[tuple[object, ...]]:
             yield (folder.name, name, *(f"{share:.2%}" for share in shares))
 
 
-def main(*names: str) -> None:
+def main(runs: list[Path]) -> None:
     """Print both tables as Markdown."""
-    folders = [Path(name) for name in names]
     for table in (formats, noisy_calibration):
-        for number, cells in enumerate(table(folders)):
+        for number, cells in enumerate(table(runs)):
             print("|", " | ".join(map(str, cells)), "|")
             if number == 0:
                 print("|" + "---|" * len(cells))
@@ -83,4 +82,4 @@ def main(*names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cli.run_program(main)

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -389,6 +390,23 @@ def test_bad_input(
     ours = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     assert len(ours) == (0 if "Usage:" in outcome.err else 1)
     assert not Path("results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "program", ["cluster", "device", "fidelity", "held_out", "outliers", f"photos {PHOTOS}", "throughput"]
+)
+def test_programs_fail_as_the_command_does(
+    program: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, *arguments = program.split()
+    module = f"cifar_edge.benchmarks.{name}"
+    monkeypatch.delitem(sys.modules, module, raising=False)  # runpy warns of modules that are already there
+    for more, message in (([], "Usage: "), (["nosuch"], "error: nosuch: no such model")):
+        monkeypatch.setattr(sys, "argv", [name, *arguments, *more])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_module(module, run_name="__main__")
+        printed = capsys.readouterr()
+        assert (stop.value.code, printed.out, printed.err.startswith(message)) == (2, "", True)
 
 
 def test_32_bit_arm_is_told_that_it_has_no_litert(int8: Path) -> None:

@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES
-from cifar_edge.errors import UsageError
-from cifar_edge.evaluation import predict_cifar10, tells_cifar10
+from cifar_edge.evaluation import load_cifar10_model, predict_cifar10
 from cifar_edge.files import atomic
-from cifar_edge.model import EdgeModel
 
 TEMPERATURE = 2
 """As if logits were divided by it: then more is learned than the likeliest class."""
@@ -33,14 +31,13 @@ class Teacher:
         folder: where answers are kept, for images that come again; None: nowhere.
 
     Raises:
-        UsageError: there is no such model, or it tells other classes than CIFAR-10's.
+        UsageError: there is no such model.
+        ModelError: it is none of CIFAR-10.
     """
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
         self._folder = folder
-        self._model = EdgeModel(name)
-        if not tells_cifar10(self._model):
-            raise UsageError(f"{name}: tells other classes than CIFAR-10's; choose another teacher")
+        self._model = load_cifar10_model(name)
         self._workers = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._workers)
 

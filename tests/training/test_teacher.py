@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cifar_edge.data import Cifar10, Split
-from cifar_edge.errors import UsageError
+from cifar_edge.data import CLASSES, Cifar10, Split
+from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.model import EdgeModel
 from cifar_edge.training.loop import fit_epoch
 from cifar_edge.training.recipe import recipe_for
 from cifar_edge.training.teacher import Teacher
+
+from ..test_card import rewrite
 
 
 class Pupil:
@@ -104,6 +106,9 @@ def test_without_a_teacher_no_images_come_again(sample: Cifar10) -> None:
     assert sum(image.tobytes() in seen for image in second.images) < 10
 
 
-def test_a_teacher_of_other_things_is_refused(tmp_path: Path) -> None:
+def test_a_teacher_of_other_things_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such model file"):
         Teacher(str(tmp_path / "nobody.tflite"))
+    other = rewrite(run / "cnn-int8.tflite", tmp_path / "cows.tflite", "\n".join(("cow", *CLASSES[1:])), sealed=True)
+    with pytest.raises(ModelError, match=r"cows\.tflite"):
+        Teacher(str(other))
