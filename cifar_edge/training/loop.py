@@ -52,6 +52,7 @@ def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lamb
 
     Raises:
         UsageError: `folder` is in use; there is no such teacher.
+        ModelError: the teacher is no model of CIFAR-10.
         Interrupted: Ctrl-C; finished epochs are kept, `resume` goes on.
     """
     run = Run(folder)
