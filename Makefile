@@ -25,7 +25,7 @@ demo: .venv/installed-train
 	@echo '    cifar-edge export --quantize'
 	@echo '    cifar-edge classify tests/photos --model quick-int8'
 
-# The README's numbers, on all of CIFAR-10: two hours; interrupted, it goes on where it stopped.
+# The README's numbers, on all of CIFAR-10: an hour and a half; interrupted, it goes on where it stopped.
 # PEERS may name other people's models, to be compared in the same run.
 BENCH := build/bench
 RUNS := $(addprefix $(BENCH)/,ann cnn-no-augment cnn cnn-50-epochs resnet8 quick)
