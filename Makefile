@@ -60,20 +60,20 @@ models: .venv/installed-train
 # What `cifar-edge models` and the models' own page say of them.
 figures: .venv/installed-all
 	$(BIN)/cifar-edge bench --noise --output cifar_edge/models/bench.json nano small $(PEERS)
-	$(BIN)/python -m cifar_edge.benchmarks.outliers nano small
+	$(BIN)/python -m cifar_edge.benchmarks.studies.outliers nano small
 
 # The tables of export/README.md, as they stand there.
 FORMATS := $(addprefix $(BENCH)/,ann cnn resnet8)
 formats: $(addsuffix /model.keras,$(FORMATS))
 	for run in $(FORMATS); do $(BIN)/cifar-edge export --formats float32,float16,dynamic,int8,int16x8 $$run; done
-	$(BIN)/python -m cifar_edge.export.tables $(FORMATS)
+	$(BIN)/python -m cifar_edge.benchmarks.studies.formats $(FORMATS)
 
 # The tables of benchmarks/README.md on photos: what the network sees of them, and how many a second.
 photos: .venv/installed-all
-	$(BIN)/python -m cifar_edge.benchmarks.photos tests/photos nano-float32 nano small-float32 small
+	$(BIN)/python -m cifar_edge.benchmarks.studies.photos tests/photos nano-float32 nano small-float32 small
 
 throughput: $(BENCH)/quick/exported
-	$(BIN)/python -m cifar_edge.benchmarks.throughput $(BENCH)/quick/quick-int8.tflite
+	$(BIN)/python -m cifar_edge.benchmarks.studies.throughput $(BENCH)/quick/quick-int8.tflite
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
@@ -81,7 +81,7 @@ test: .venv/installed-dev
 # 20,000 photos in a bucket, of a cluster's nodes one is killed (`make test` does it with a few); deadly photos; a node
 # with another kind of processor, emulated by qemu-user-static.
 test-cluster: .venv/installed-dev
-	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/test_cluster.py tests/deadly/photos.py tests/arm64/mixed.py
+	CLUSTER_PHOTOS=20000 $(BIN)/python -m pytest tests/classify/cluster/test_run.py tests/deadly/photos.py tests/arm64/mixed.py
 
 # Two nodes of one processor each on this machine, to try `--cluster`. Ray listens on all interfaces, even if told an
 # address of this machine alone; so whoever connects needs the token in this user's ~/.ray, which `cifar-edge` finds.
@@ -102,7 +102,7 @@ test-pi-%:
 
 # The tables of cifar_edge/README.md on memory and bytes written; needs root, for a limit and a file system.
 device: .venv/installed-train
-	$(BIN)/python -m cifar_edge.benchmarks.device nano
+	$(BIN)/python -m cifar_edge.benchmarks.studies.device nano
 
 # A minute of damaged photos; `make test` does it for two seconds.
 fuzz: .venv/installed-dev

@@ -16,23 +16,23 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from cifar_edge.benchmarks import footprint, robustness, throughput
-from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import ROUNDS
-from cifar_edge.benchmarks.profile import OperationTime, profile
+from cifar_edge.benchmarks.measures import memory, robustness, throughput
+from cifar_edge.benchmarks.measures.latency import Timings, time_networks
+from cifar_edge.benchmarks.measures.memory import Footprint
+from cifar_edge.benchmarks.measures.profile import OperationTime, profile
+from cifar_edge.benchmarks.measures.robustness import Robustness
+from cifar_edge.benchmarks.measures.runtimes import LITERT, RUNTIMES, Runtime
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
-from cifar_edge.benchmarks.robustness import Robustness
-from cifar_edge.benchmarks.runtimes import LITERT, RUNTIMES, Runtime
-from cifar_edge.benchmarks.timings import Timings, time_networks
 from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, UsageError
-from cifar_edge.evaluation import predict_cifar10, tells_cifar10
-from cifar_edge.files import check_writable
-from cifar_edge.folder import find
-from cifar_edge.graph import Operation, operations, parameters
-from cifar_edge.machine import State, state, this_machine, warnings
-from cifar_edge.metrics import Evaluation, evaluate
-from cifar_edge.model import EdgeModel
+from cifar_edge.evaluation import Evaluation, evaluate
+from cifar_edge.photos.find import find
+from cifar_edge.system.files import check_writable
+from cifar_edge.system.machine import State, state, this_machine, warnings
+from cifar_edge.system.timing import ROUNDS
+from cifar_edge.tflite.cifar10 import predict_cifar10, tells_cifar10
+from cifar_edge.tflite.graph import Operation, operations, parameters
+from cifar_edge.tflite.model import EdgeModel
 
 UNSTEADY = 0.1  # spread, as a share of the median, from which on a latency says little
 
@@ -300,7 +300,7 @@ def _footprints(
     for done, network in enumerate(networks):
         progress(f"loading {network.file.name} under {network.runtime}", done, len(networks))
         try:
-            measured = footprint.measure(network.runtime, network.file, threads)
+            measured = memory.measure(network.runtime, network.file, threads)
         except CifarEdgeError as error:
             if network.runtime == LITERT.name:
                 raise

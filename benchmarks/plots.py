@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES, corrupt
+from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES, corrupt
 from cifar_edge.benchmarks.record import ModelRecord, Record
 from cifar_edge.benchmarks.tables import machine_text
 from cifar_edge.data import CLASSES, Split
-from cifar_edge.files import atomic
+from cifar_edge.system.files import atomic
 
 # Okabe and Ito, *Color Universal Design*, 2008; yellow is too pale for lines on white.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
-from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import Latency
-from cifar_edge.benchmarks.profile import OperationTime
-from cifar_edge.benchmarks.robustness import Robustness
+from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES
+from cifar_edge.benchmarks.measures.memory import Footprint
+from cifar_edge.benchmarks.measures.profile import OperationTime
+from cifar_edge.benchmarks.measures.robustness import Robustness
 from cifar_edge.errors import UsageError
-from cifar_edge.files import atomic
-from cifar_edge.machine import Machine, State
-from cifar_edge.metrics import Evaluation
+from cifar_edge.evaluation import Evaluation
+from cifar_edge.system.files import atomic
+from cifar_edge.system.machine import Machine, State
+from cifar_edge.system.timing import Latency
 
 SCHEMA = 2
 """Of `bench.json`; see README.md."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cifar_edge.benchmarks.compare import Change
-from cifar_edge.benchmarks.corruptions import FAMILIES, SEVERITIES
+from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.record import ModelRecord, Record, Throughput
-from cifar_edge.machine import Machine, State
+from cifar_edge.system.machine import Machine, State
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 

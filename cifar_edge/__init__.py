@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cifar_edge.classify.folder import classify_folder
     from cifar_edge.data import load_cifar10
-    from cifar_edge.folder import classify_folder
-    from cifar_edge.model import EdgeModel
+    from cifar_edge.tflite.model import EdgeModel
 
 __all__ = ["EdgeModel", "classify_folder", "load_cifar10"]
 __version__ = "0.1.0"
@@ -18,7 +18,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Its own choice is Eigen on x86 without int8 instructions; with oneDNN an epoch there takes a sixth to a third less.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-_HOME = {"EdgeModel": "model", "classify_folder": "folder", "load_cifar10": "data"}
+_HOME = {
+    "EdgeModel": "tflite.model:EdgeModel",
+    "classify_folder": "classify.folder:classify_folder",
+    "load_cifar10": "data:load_cifar10",
+    "images": "photos.decode:",
+}
+"""Where the public names live: module, colon, name in it; `images` is a module itself."""
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +33,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    module, _, attribute = _HOME[name].partition(":")
+    home = import_module(f"{__name__}.{module}")
+    return getattr(home, attribute) if attribute else home

@@ -1,70 +1,66 @@
-"""Evaluate whatever holds a model: a run, a `.keras` or a `.tflite` file."""
+"""How good predicted probabilities are, in NumPy."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.data import CLASSES, Split
-from cifar_edge.errors import ModelError
-from cifar_edge.metrics import Evaluation, evaluate
-from cifar_edge.model import EdgeModel
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A classifier's figures on labelled images.
+
+    Attributes:
+        accuracy: top-1, 0-1.
+        loss: mean categorical cross-entropy, in nats.
+        ece: expected calibration error, 0-1: how far confidence is from accuracy (`calibration_error`).
+        per_class: top-1 of each class's images, float64, (classes,); NaN where there are none.
+        confusion: count of images by true class (rows) and predicted class, int64, (classes, classes).
+    """
+
+    accuracy: float
+    loss: float
+    ece: float
+    per_class: NDArray[np.float64]
+    confusion: NDArray[np.int64]
 
 
-def evaluate_file(path: Path, split: Split) -> Evaluation:
-    """Classify the images of `split` with the model in `path` and compare.
+def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Evaluation:
+    """Compare probabilities (N, classes) with the true labels (N,)."""
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
+    confusion = confusion.reshape(classes, classes)
+    # 1e-7 is Keras' own bound; without one, a class an int8 model rounds to zero would cost infinity.
+    of_truth = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1.0)
+    with np.errstate(invalid="ignore"):
+        per_class = confusion.diagonal() / confusion.sum(axis=1)
+    return Evaluation(
+        accuracy=float((predicted == labels).mean()),
+        loss=float(-np.log(of_truth).mean()),
+        ece=calibration_error(probabilities.max(axis=1), predicted == labels),
+        per_class=per_class,
+        confusion=confusion,
+    )
+
+
+def calibration_error(confidences: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Compute the expected calibration error (ECE) of top-1 predictions.
+
+    The predictions are sorted by confidence into bins of equal width; the error is the distance of
+    a bin's mean confidence from its accuracy, averaged over the predictions. Source: C. Guo et al.,
+    *On Calibration of Modern Neural Networks*, ICML 2017.
 
     Args:
-        path: the folder of a run, a `.keras` file (both need the extra `train`) or a `.tflite` file.
-        split: CIFAR-10 images.
-
-    Raises:
-        UsageError: no such file.
-        ModelError: it is no classifier of 32x32 images into CIFAR-10's classes.
-    """
-    if path.is_dir() or path.suffix == ".keras":
-        from cifar_edge.training.inference import load_model, predict
-
-        network = load_model(path / "model.keras" if path.is_dir() else path)
-        return evaluate(predict(network, split.images), split.labels)
-    return evaluate(predict_cifar10(load_cifar10_model(path), split.images), split.labels)
-
-
-def load_cifar10_model(path: str | Path) -> EdgeModel:
-    """Load a `.tflite` file that is a model of CIFAR-10.
-
-    Args:
-        path: as for `EdgeModel`.
-
-    Raises:
-        UsageError: no such model.
-        ModelError: it is one of something else.
-    """
-    model = EdgeModel(path)
-    if not tells_cifar10(model):
-        raise ModelError(
-            f"{path}: takes {model.width}x{model.height} pixels and tells {len(model.labels)} classes; "
-            "this needs a model of CIFAR-10 (32x32 pixels, its ten classes)"
-        )
-    return model
-
-
-def predict_cifar10(model: EdgeModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Classify images with a model that `tells_cifar10`.
+        confidences: probability of each predicted class, 0-1, (N,).
+        correct: whether it is the true one, (N,).
+        bins: how many; each holds its upper end, not its lower one.
 
     Returns:
-        Probabilities, float32, (N, 10), in the order of `CLASSES`, also where the model has these
-        labels in another one.
+        The error, 0-1.
     """
-    probabilities = model.predict(images)
-    if sorted(model.labels) == sorted(CLASSES):
-        probabilities = probabilities[:, [model.labels.index(name) for name in CLASSES]]
-    return probabilities
-
-
-def tells_cifar10(model: EdgeModel) -> bool:
-    """Say whether a model takes images of CIFAR-10's size and tells its classes, or as many that nobody named."""
-    unnamed = model.card is None and model.labels == tuple(map(str, range(len(CLASSES))))
-    return (model.height, model.width) == (32, 32) and (unnamed or sorted(model.labels) == sorted(CLASSES))
+    number = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
+    excess = np.bincount(number, weights=confidences - correct, minlength=bins)
+    return float(np.abs(excess).sum() / len(confidences))

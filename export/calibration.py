@@ -13,8 +13,8 @@ from PIL import Image
 
 from cifar_edge.data import Split, hold_out
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.folder import find
-from cifar_edge.images import load
+from cifar_edge.photos.decode import load
+from cifar_edge.photos.find import find
 
 NUMBER = 500
 """Images for calibration, if nobody says otherwise."""

@@ -14,8 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cifar_edge.errors import ExportError, first_line
-from cifar_edge.graph import operations
-from cifar_edge.native_output import silenced
+from cifar_edge.system.silence import silenced
+from cifar_edge.tflite.graph import operations
 
 
 def _float32(converter: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cifar_edge.metrics import evaluate
+from cifar_edge.evaluation import evaluate
 
 MOST_NAMES = 20  # classes that fit on an axis by name
 

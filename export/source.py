@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES, Split
 from cifar_edge.errors import ExportError, UsageError
+from cifar_edge.evaluation import evaluate
 from cifar_edge.export.calibration import resized
-from cifar_edge.metrics import evaluate
-from cifar_edge.model import are_probabilities
-from cifar_edge.training.inference import load_network, predict
+from cifar_edge.tflite.model import are_probabilities
+from cifar_edge.training.keras_file import load_network, predict
 from cifar_edge.training.run import Run
 
 PIXEL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cifar_edge.errors import ExportError
 from cifar_edge.export.convert import as_inputs, calibrated_converter
-from cifar_edge.native_output import silenced
+from cifar_edge.system.silence import silenced
 
 MOST_DIFFERENT = 1e-3
 LEAST_AGREEMENT = 0.999

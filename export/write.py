@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.benchmarks.latency import Latency, measure
-from cifar_edge.benchmarks.runtimes import litert
-from cifar_edge.card import Card, with_place_for_seal
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import ExportError, UsageError
 from cifar_edge.export.calibration import Calibration, from_training_set, resized
 from cifar_edge.export.convert import CALIBRATED, FORMATS, control_flow, convert
-from cifar_edge.export.exam import Exam, exam_for
 from cifar_edge.export.plots import quantization_figure
 from cifar_edge.export.source import Source, check_told
+from cifar_edge.export.verification_images import Exam, exam_for
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
-from cifar_edge.files import check_writable, only_process, write_together
-from cifar_edge.graph import operations
-from cifar_edge.images import FIT
-from cifar_edge.model import EdgeModel
-from cifar_edge.training.inference import predict
+from cifar_edge.photos.decode import FIT
+from cifar_edge.system.files import check_writable, only_process, write_together
+from cifar_edge.system.timing import Latency, measure
+from cifar_edge.tflite.card import Card, with_place_for_seal
+from cifar_edge.tflite.graph import operations
+from cifar_edge.tflite.interpreter import litert
+from cifar_edge.tflite.model import EdgeModel
+from cifar_edge.training.keras_file import predict
 
 DEBUGGED = 100  # images that give a layer's signal to noise; more move it by tenths of a dB
 

@@ -18,10 +18,9 @@ from typing import Any
 import pytest
 import s3fs
 
-from cifar_edge import remote
-from cifar_edge.results import Row
-
-from .conftest import ROOT
+from cifar_edge.results.row import Row
+from cifar_edge.system import uris
+from tests.conftest import ROOT
 
 
 def without_place(row: Row, root: object) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     finally:
         server.stdin.close()
         server.wait()
-        remote._system.cache_clear()  # its address was another one
+        uris._system.cache_clear()  # its address was another one
         s3fs.S3FileSystem.clear_instance_cache()
 
 

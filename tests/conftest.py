@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cifar_edge import cli
+from cifar_edge.cli import app
 from cifar_edge.data import Cifar10, Split, fetch, load_cifar10
 from cifar_edge.data.cifar10 import cached_copies
 
@@ -32,14 +32,14 @@ def cifar_edge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     """Run `cifar-edge ARGUMENTS` and return exit code, stdout and stderr."""
 
     def run(*arguments: object) -> Outcome:
-        from cifar_edge.terminal import messages
+        from cifar_edge.cli.terminal import messages
 
         monkeypatch.setattr(messages, "quiet", False)
         monkeypatch.setattr(sys, "argv", ["cifar-edge", *map(str, arguments)])
         capsys.readouterr()
         code = 0
         try:
-            cli.main()
+            app.main()
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 0
         return Outcome(code, *capsys.readouterr())

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pyarrow.parquet  # noqa: F401
 
-from cifar_edge import cli, folder
+from cifar_edge.classify import folder
+from cifar_edge.cli import app
 
 
 def start(photos: str, model: str, output: Path, sorted_into: Path, workers: int = 2) -> int:
@@ -32,7 +33,7 @@ def start(photos: str, model: str, output: Path, sorted_into: Path, workers: int
     sys.argv += ["--workers", str(workers), *(["--link"] if output.suffix == ".csv" else [])]
     code = 0
     try:
-        cli.main()
+        app.main()
     except SystemExit as stop:
         code = int(stop.code or 0)
     os._exit(code)
@@ -55,7 +56,7 @@ def content(root: Path) -> set[tuple[str, Path | bytes]]:
 def main(photos: str, model: str, output: Path, kills: int) -> None:
     sys.argv = ["cifar-edge", "classify", photos, "--model", "nowhere.tflite"]
     with contextlib.suppress(SystemExit):  # at once, but with all that is imported on the way
-        cli.main()
+        app.main()
     folder.perf_counter = lambda: 0.0  # type: ignore[attr-defined] # rows are to be equal to the byte
     reference, sorted_into = output.with_stem("reference"), output.with_suffix("")
     began = time.monotonic()

@@ -1,38 +1,46 @@
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import pairwise
 
-import pytest
+import numpy as np
 
-from cifar_edge.data import CLASSES
-from cifar_edge.errors import ModelError
-from cifar_edge.evaluation import load_cifar10_model, tells_cifar10
-from cifar_edge.graph import pack, unpack
-from cifar_edge.model import EdgeModel
-
-from .test_card import rewrite
+from cifar_edge.evaluation import calibration_error, evaluate
 
 
-@pytest.mark.parametrize(
-    ("labels", "told"),
-    [
-        (None, True),
-        (CLASSES, True),
-        (CLASSES[::-1], True),
-        (tuple("abcdefghij"), False),
-        (("cow", *CLASSES[1:]), False),
-    ],
-)
-def test_a_model_of_other_classes_is_not_one_of_cifar10(
-    labels: tuple[str, ...] | None, told: bool, run: Path, tmp_path: Path
-) -> None:
-    graph = unpack((run / "cnn-int8.tflite").read_bytes())
-    graph.metadata, graph.buffers = None, graph.buffers[:-1]  # of the card nothing is left
-    (tmp_path / "m.tflite").write_bytes(pack(graph))
-    assert tells_cifar10(EdgeModel(tmp_path / "m.tflite", labels=labels)) == told
+def test_figures_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.6, 0.4, 0.0], [0.0, 1.0, 0.0]], np.float32)
+    result = evaluate(probabilities, np.array([0, 1, 1, 1], np.uint8))
+    assert result.accuracy == 0.75
+    assert result.confusion.tolist() == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
+    assert result.per_class[0] == 1
+    assert np.isclose(result.per_class[1], 2 / 3)
+    assert np.isnan(result.per_class[2])
+    assert np.isclose(result.loss, -np.log([0.9, 0.5, 0.4, 1.0]).mean())
 
 
-def test_a_model_of_other_classes_is_refused(run: Path, tmp_path: Path) -> None:
-    other = rewrite(run / "cnn-int8.tflite", tmp_path / "cows.tflite", "\n".join(("cow", *CLASSES[1:])), sealed=True)
-    with pytest.raises(ModelError, match=r"cows\.tflite: .* needs a model of CIFAR-10"):
-        load_cifar10_model(other)
+def test_certainty_of_the_wrong_class_has_a_finite_loss() -> None:
+    assert np.isclose(evaluate(np.array([[1.0, 0.0]]), np.array([1])).loss, -np.log(1e-7))
+
+
+def test_calibration_error_by_hand() -> None:
+    # Bins of a fifth: (0.4, 0.6] says 0.55 and is right half of the time, (0.8, 1.0] says 0.95 and is right.
+    confidences, correct = np.array([0.5, 0.6, 0.9, 1.0]), np.array([True, False, True, True])
+    assert np.isclose(calibration_error(confidences, correct, bins=5), (2 * 0.05 + 2 * 0.05) / 4)
+    assert evaluate(np.array([[0.25, 0.75]] * 4), np.array([1, 1, 1, 0])).ece == 0
+    assert np.isclose(evaluate(np.array([[0.0, 1.0]] * 4), np.array([1, 1, 0, 0])).ece, 0.5)
+
+
+def test_calibrated_predictions_have_no_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.1, 1, 100_000)
+    assert calibration_error(confidences, rng.uniform(size=100_000) < confidences) < 0.01
+
+
+def test_there_are_fifteen_bins() -> None:
+    confidences = np.linspace(0.01, 0.99, 200)
+    correct = np.random.default_rng(0).uniform(size=200) < confidences
+    edges = np.linspace(0, 1, 16)
+    bins = [(confidences > low) & (confidences <= high) for low, high in pairwise(edges)]
+    gaps = [abs((confidences[chosen] - correct[chosen]).sum()) for chosen in bins]
+    assert np.isclose(calibration_error(confidences, correct), sum(gaps) / 200)
+    assert not np.isclose(calibration_error(confidences, correct, bins=14), sum(gaps) / 200)

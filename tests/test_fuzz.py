@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .conftest import PHOTOS
+from tests.conftest import PHOTOS
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "2"))
 FILES = 200  # a round

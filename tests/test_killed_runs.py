@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .conftest import PHOTOS
+from tests.conftest import PHOTOS
 
 KILLS = 34  # of each format
 

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from cifar_edge import EdgeModel, classify_folder
-from cifar_edge.benchmarks.corruptions import corrupt
+from cifar_edge.benchmarks.measures.corruptions import corrupt
 from cifar_edge.data import CLASSES, Cifar10
-from cifar_edge.evaluation import predict_cifar10
-from cifar_edge.model import MODELS
-
-from .conftest import PHOTOS, Outcome
+from cifar_edge.tflite.cifar10 import predict_cifar10
+from cifar_edge.tflite.names import MODELS
+from tests.conftest import PHOTOS, Outcome
 
 NAMES = ("nano", "small")
 LEAST = {"nano": (0.905, 0.86), "small": (0.93, 0.905)}

@@ -20,8 +20,7 @@ import pytest
 from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder
-
-from .conftest import PHOTOS, Outcome
+from tests.conftest import PHOTOS, Outcome
 
 PHOTO = PHOTOS / "bird" / "kingfisher.jpg"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PHOTOS, ROOT
+from tests.conftest import PHOTOS, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def tree() -> set[str]:
 
 def test_the_wheel_holds_every_module_and_only_what_a_pi_needs(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    data = {"py.typed", "report.html", "cifar-edge-watch.service", "data/sample/README.md", "data/sample/test.webp"}
+    data = {"py.typed", "classify/report.html", "classify/watch/cifar-edge-watch.service"}
+    data |= {"data/sample/README.md", "data/sample/test.webp"}
     models = {f"{name}-{kind}.tflite" for name in ("nano", "small") for kind in ("int8", "float32")}
     data |= {f"models/{name}" for name in (*models, "bench.json", "README.md")}
     assert names == tree() | {f"cifar_edge/{name}" for name in data}

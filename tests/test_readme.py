@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PHOTOS, ROOT
+from tests.conftest import PHOTOS, ROOT
 
 README = (ROOT / "README.md").read_text()
 

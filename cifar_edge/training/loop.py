@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
-from cifar_edge.files import atomic, only_process
-from cifar_edge.metrics import Evaluation, evaluate
-from cifar_edge.model import find_model
+from cifar_edge.evaluation import Evaluation, evaluate
+from cifar_edge.system.files import atomic, only_process
+from cifar_edge.tflite.names import find_model
 from cifar_edge.training import augment, plots
-from cifar_edge.training.inference import load_checkpoint, load_model, predict
+from cifar_edge.training.keras_file import load_checkpoint, load_model, predict
 from cifar_edge.training.muon import Muon
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.recipe import Recipe

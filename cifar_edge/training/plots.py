@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cifar_edge.files import atomic
+from cifar_edge.system.files import atomic
 from cifar_edge.training.run import Epoch
 
 

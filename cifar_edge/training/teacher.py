@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES
-from cifar_edge.evaluation import load_cifar10_model, predict_cifar10
-from cifar_edge.files import atomic
+from cifar_edge.system.files import atomic
+from cifar_edge.tflite.cifar10 import load_cifar10_model, predict_cifar10
 
 TEMPERATURE = 2
 """As if logits were divided by it: then more is learned than the likeliest class."""

@@ -20,7 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from cifar_edge import classify_folder
-from cifar_edge.results import from_record
+from cifar_edge.results.row import from_record
 from tests.arm64.proof import DEBIANS, HERE, TAGS
 from tests.conftest import PHOTOS, ROOT
 

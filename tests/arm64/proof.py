@@ -25,7 +25,7 @@ import pytest
 
 from cifar_edge import EdgeModel
 from cifar_edge.data import load_split
-from cifar_edge.model import MODELS
+from cifar_edge.tflite.names import MODELS
 from tests.conftest import PHOTOS, ROOT
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ ELSEWHERE = {
     "pip wheel --no-deps .": "on the laptop; the fixture `pi` does the same",
     "scp cifar_edge-*.whl runs/*/quick-int8.tflite pi:": "the fixture `pi` copies them",
     "sudo apt install python3-venv": "the root has been made with it",
-    "sudo systemctl enable --now cifar-edge-watch": "no systemd runs there; tests/test_service.py has the unit checked",
+    "sudo systemctl enable --now cifar-edge-watch": "no systemd runs there; tests/classify/watch checks the unit",
     "sudo tail /var/lib/cifar-edge/results.jsonl": "written by the service",
     "journalctl -u cifar-edge-watch": "written by the service",
 }
@@ -198,7 +198,7 @@ def test_size_and_start(pi: Pi) -> None:
     size = places.total()
     print(", ".join(f"{name} {taken / 1e6:.0f} MB" for name, taken in places.most_common(16)))
     print(f"{pi.suite}: {len(packages):,} files, {size / 1e6:.0f} MB, without pip")
-    for what in ("cifar-edge --help", "/opt/cifar-edge/bin/python -c 'import cifar_edge.folder'"):
+    for what in ("cifar-edge --help", "/opt/cifar-edge/bin/python -c 'import cifar_edge.classify.folder'"):
         began = time.monotonic()
         pi.run(what)
         print(f"{pi.suite}: {what}: {time.monotonic() - began:.2f} s, emulated")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import Latency
-from cifar_edge.benchmarks.profile import OperationTime
+from cifar_edge.benchmarks.measures.memory import Footprint
+from cifar_edge.benchmarks.measures.profile import OperationTime
+from cifar_edge.benchmarks.measures.robustness import Robustness
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing
-from cifar_edge.benchmarks.robustness import Robustness
-from cifar_edge.machine import Machine, State
-from cifar_edge.metrics import Evaluation
+from cifar_edge.evaluation import Evaluation
+from cifar_edge.system.machine import Machine, State
+from cifar_edge.system.timing import Latency
 
 
 def model(name: str, median: float, accuracy: float) -> ModelRecord:

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifar_edge.benchmarks import bench, footprint
+from cifar_edge.benchmarks import bench
 from cifar_edge.benchmarks.bench import Options, measure, model_names
 from cifar_edge.benchmarks.compare import compare
-from cifar_edge.benchmarks.footprint import Footprint
-from cifar_edge.benchmarks.latency import Latency
+from cifar_edge.benchmarks.measures import memory
+from cifar_edge.benchmarks.measures.latency import Timings
+from cifar_edge.benchmarks.measures.memory import Footprint
 from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
 from cifar_edge.benchmarks.tables import tables
-from cifar_edge.benchmarks.timings import Timings
 from cifar_edge.data import CLASSES, Cifar10
 from cifar_edge.errors import CifarEdgeError, DataError, UsageError
-from cifar_edge.model import EdgeModel
-
-from ..conftest import PHOTOS
+from cifar_edge.system.timing import Latency
+from cifar_edge.tflite.model import EdgeModel
+from tests.conftest import PHOTOS
 
 ROUNDS = 20
 
@@ -69,9 +69,9 @@ def test_what_the_graph_says(record: Record) -> None:
 
 def test_the_footprint_is_of_a_process_without_tensorflow(record: Record) -> None:
     for model in record.models:
-        footprint = model.footprints["LiteRT"]
-        assert 10e6 < footprint.memory < 200e6
-        assert footprint.start > footprint.load > 0
+        memory = model.footprints["LiteRT"]
+        assert 10e6 < memory.memory < 200e6
+        assert memory.start > memory.load > 0
 
 
 def test_json_holds_it_all(record: Record, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypat
         return Timings([steady, moving], {}, {"float32": 1e12, "int8": 1e11})
 
     monkeypatch.setattr(bench, "time_networks", time_networks)
-    monkeypatch.setattr(footprint, "measure", lambda runtime, file, threads: Footprint(1.0, 1.0, 0.0, threads))
+    monkeypatch.setattr(memory, "measure", lambda runtime, file, threads: Footprint(1.0, 1.0, 0.0, threads))
     monkeypatch.setattr(bench.throughput, "measure", lambda folder, model, progress: {"classify": 1.0})
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
     record = measure(models, tiny.test, Options(threads=(2, 4), batches=(1, 8), baseline=1, folder=PHOTOS / "cat"))
@@ -183,7 +183,7 @@ def test_models_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(CifarEdgeError, match=r"failed: .*not a TFLite model"):
-        footprint.measure("LiteRT", tmp_path / "gone.tflite")
+        memory.measure("LiteRT", tmp_path / "gone.tflite")
 
 
 def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,4 +192,4 @@ def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     killed.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(killed))
     with pytest.raises(CifarEdgeError, match=r"killed by signal 9; most likely memory ran out"):
-        footprint.measure("LiteRT", tmp_path / "m.tflite")
+        memory.measure("LiteRT", tmp_path / "m.tflite")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cifar_edge.benchmarks.corruptions import FAMILIES
+from cifar_edge.benchmarks.measures.corruptions import FAMILIES
 from cifar_edge.benchmarks.plots import different, draw, pareto_front
 from cifar_edge.benchmarks.record import Record
 from cifar_edge.data import Split

@@ -15,8 +15,7 @@ from cifar_edge.data import fetch as fetching
 from cifar_edge.data import load_split
 from cifar_edge.data.cifar10 import DIGESTS
 from cifar_edge.errors import DataError
-
-from .test_cifar10 import archive
+from tests.data.test_cifar10 import archive
 
 
 @pytest.fixture(scope="module")

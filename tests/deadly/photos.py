@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from ..conftest import ROOT
-from ..test_cluster import Nodes, make_photos
+from tests.classify.cluster.test_run import Nodes, make_photos
+from tests.conftest import ROOT
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 from fsspec import register_implementation
 from fsspec.implementations.local import LocalFileSystem
 
-from cifar_edge import cluster
+from cifar_edge.classify.cluster import nodes, tasks
 
 
 class Deadly(LocalFileSystem):
@@ -40,4 +40,4 @@ class Deadly(LocalFileSystem):
 
 
 register_implementation("deadly", Deadly)
-cluster.HANGING = 5
+nodes.HANGING = tasks.HANGING = 5

@@ -17,19 +17,17 @@ from PIL import Image
 
 from cifar_edge.data import CLASSES, Cifar10, hold_out
 from cifar_edge.errors import ExportError, ModelError, UsageError
-from cifar_edge.evaluation import evaluate_file
 from cifar_edge.export import calibration, convert, write
-from cifar_edge.export.exam import exam_for
 from cifar_edge.export.source import load_source
+from cifar_edge.export.verification_images import exam_for
 from cifar_edge.export.verify import worst_layers
 from cifar_edge.export.write import export
-from cifar_edge.graph import operations
-from cifar_edge.model import EdgeModel
-from cifar_edge.training.inference import load_model, predict
+from cifar_edge.tflite.graph import operations
+from cifar_edge.tflite.model import EdgeModel
+from cifar_edge.training.keras_file import evaluate_file, load_model, predict
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.run import Run
-
-from ..conftest import PHOTOS, Outcome
+from tests.conftest import PHOTOS, Outcome
 
 Command = Callable[..., Outcome]
 

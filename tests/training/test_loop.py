@@ -14,7 +14,7 @@ from PIL import Image
 
 from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, ModelError, UsageError
-from cifar_edge.training.inference import load_model, predict
+from cifar_edge.training.keras_file import load_model, predict
 from cifar_edge.training.loop import Trapezoid, fit_epoch, new_model, resume, train
 from cifar_edge.training.muon import Muon
 from cifar_edge.training.recipe import recipe_for

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cifar_edge.data import Cifar10
-from cifar_edge.training.inference import predict
+from cifar_edge.training.keras_file import predict
 from cifar_edge.training.networks import NETWORKS
 
 PARAMETERS = {

@@ -8,12 +8,11 @@ import pytest
 
 from cifar_edge.data import CLASSES, Cifar10, Split
 from cifar_edge.errors import ModelError, UsageError
-from cifar_edge.model import EdgeModel
+from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.training.loop import fit_epoch
 from cifar_edge.training.recipe import recipe_for
 from cifar_edge.training.teacher import Teacher
-
-from ..test_card import rewrite
+from tests.tflite.test_card import rewrite
 
 
 class Pupil:

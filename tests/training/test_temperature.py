@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cifar_edge.data import Cifar10
-from cifar_edge.training.inference import predict
+from cifar_edge.training.keras_file import predict
 from cifar_edge.training.networks import ann
 from cifar_edge.training.temperature import best_temperature, divide_logits
 

@@ -1,0 +1,1 @@
+"""What `cifar-edge bench` measures: one file a kind of figure."""

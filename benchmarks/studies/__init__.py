@@ -1,0 +1,1 @@
+"""Programs behind the tables of the documents; nothing imports them."""

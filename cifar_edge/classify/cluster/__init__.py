@@ -1,0 +1,1 @@
+"""Photos -> rows on the machines of a Ray cluster."""

@@ -1,0 +1,204 @@
+"""Files -> rows, by threads that decode and classify ahead, in the order of the files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from queue import Empty, Queue, SimpleQueue
+from time import perf_counter, thread_time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos import decode
+from cifar_edge.results.request import Options
+from cifar_edge.results.row import UNKNOWN, Row
+from cifar_edge.system import uris
+from cifar_edge.system.machine import photo_memory
+from cifar_edge.tflite.model import EdgeModel
+
+BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
+
+LARGEST_BATCH = 128  # photos; more gain little, and large photos may follow tiny ones
+TINY, QUICK = 1 << 12, 5e-4  # bytes, and seconds, of a photo that keeps Python as busy as its decoder
+AHEAD = 16  # batches each worker may be ahead of the row that is next
+LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
+
+
+def classifier(
+    model: EdgeModel, options: Options, workers: int, memory: float | None = None
+) -> Callable[[Sequence[str]], list[Row]]:
+    """Return what makes rows of a few files, paths or URIs.
+
+    Args:
+        model: to classify with.
+        options: of the rows.
+        workers: how many threads may decode at a time; as many may use it for paths, more for URIs.
+        memory: bytes that each may take for a photo; by default what these workers have on this computer.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    if not 1 <= options.top_k <= len(model.labels):
+        raise UsageError(
+            f"top-k {options.top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many"
+        )
+    if not 0 <= options.min_confidence <= 1:
+        raise UsageError(f"min-confidence {options.min_confidence}: a probability is from 0 to 1")
+    decode.check_fit(options.fit)
+
+    fit, exif_thumbnails = options.fit, options.exif_thumbnails
+    load = partial(
+        decode.load,
+        height=model.height,
+        width=model.width,
+        fit=fit,
+        exif_thumbnails=exif_thumbnails,
+        memory=memory or photo_memory(workers),
+    )
+    decoding = threading.BoundedSemaphore(workers)
+
+    def load_either(file: str) -> NDArray[np.uint8]:
+        photo = io.BytesIO(uris.read(file)) if uris.is_remote(file) else file
+        with decoding:
+            return load(photo)
+
+    return partial(
+        _rows,
+        load=load_either,
+        turn=threading.Lock(),
+        model=model,
+        top_k=options.top_k,
+        min_confidence=options.min_confidence,
+    )
+
+
+def classify_files(
+    files: Iterable[str], rows_of: Callable[[Sequence[str]], list[Row]], workers: int
+) -> Generator[Row, None, None]:
+    """Yield the rows of files in their order; `rows_of`, a `classifier`, makes them on as many threads.
+
+    These threads also search, one at a time, so that no row waits until the next file is found.
+    """
+    files = iter(files)
+    turn = threading.Lock()  # whoever has it takes files, and the place in the queue where their rows will be
+    places: Queue[SimpleQueue[list[Row] | BaseException | None]] = Queue(workers * AHEAD)
+    stopping = threading.Event()
+
+    def work() -> None:
+        size = 1
+        while not stopping.is_set():
+            parts: SimpleQueue[list[Row] | BaseException | None] = SimpleQueue()
+            try:
+                with turn:
+                    places.put(parts)
+                    batch = list(itertools.islice(files, size))
+                if not batch:
+                    parts.put(None)
+                    return
+                start, rest = perf_counter(), batch
+                while rest and not stopping.is_set():
+                    rows = rows_of(rest)
+                    parts.put(rows)
+                    rest = rest[len(rows) :]
+                each = (perf_counter() - start) / len(batch)
+                size = max(1, min(LARGEST_BATCH, int(BATCH_SECONDS / max(each, 1e-5))))
+                parts.put([])
+            except BaseException as error:  # to be raised where the rows are wanted
+                parts.put(error)
+                return
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        while True:
+            parts = places.get()
+            while part := parts.get():
+                if isinstance(part, BaseException):
+                    raise part
+                yield from part
+            if part is None:
+                return
+    finally:
+        stopping.set()
+        with contextlib.suppress(Empty):
+            while True:
+                places.get_nowait()
+        for thread in threads:
+            thread.join(LINGER)
+
+
+def _rows(
+    files: Sequence[str],
+    load: Callable[[str], NDArray[np.uint8]],
+    turn: threading.Lock,
+    model: EdgeModel,
+    top_k: int,
+    min_confidence: float,
+) -> list[Row]:
+    """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one."""
+    photos, reasons, reading = _read(files, load, turn)
+    start = perf_counter()
+    probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
+    inferring = (perf_counter() - start) / max(1, len(photos))
+    best = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
+    shares = np.take_along_axis(probabilities, best, axis=1)
+    ranked = zip(np.isfinite(probabilities.sum(axis=1)).tolist(), best.tolist(), shares.tolist(), strict=True)
+    rows = []
+    for file, reason, seconds in zip(files[: len(reading)], reasons, reading, strict=True):
+        if not reason:
+            finite, *best_first = next(ranked)
+            reason = "" if finite else "of no class: the model's scores are not numbers"
+        if reason:
+            rows.append(Row(file, "", None, (), reason, round(1000 * seconds, 2), model.path.name))
+            continue
+        top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*best_first, strict=True))
+        label, confidence = top[0]
+        if confidence < min_confidence:
+            label = UNKNOWN
+        milliseconds = round(1000 * (seconds + inferring), 2)
+        rows.append(Row(file, label, confidence, top, "", milliseconds, model.path.name))
+    return rows
+
+
+def _read(
+    files: Sequence[str], load: Callable[[str], NDArray[np.uint8]], turn: threading.Lock
+) -> tuple[list[NDArray[np.uint8]], list[str], list[float]]:
+    """Read the first of a few files: photos, for each file why not or "", and seconds.
+
+    Before any of them is inferred, so that threads seldom wait for Python's lock. They would at every step of reading
+    tiny photos, and so one thread at a time does that, while others infer; but not where it is the disk that takes the
+    time, and not from the first photo on that is slow to decode.
+    """
+    photos, reasons, reading = [], [], []
+    with contextlib.ExitStack() as alone:
+        if len(files) > 1 and _is_tiny(files[0]):
+            alone.enter_context(turn)
+        now, worked = began, idle = perf_counter(), thread_time()
+        for file in files:
+            try:
+                photos.append(load(file))
+                reasons.append("")
+            except ImageError as error:
+                reasons.append(str(error))
+            start, now, before, worked = now, perf_counter(), worked, thread_time()
+            reading.append(now - start)
+            if worked - before > QUICK or now - began > 2 * (worked - idle):
+                alone.close()
+            if now - began > BATCH_SECONDS:
+                break
+    return photos, reasons, reading
+
+
+def _is_tiny(file: str) -> bool:
+    try:
+        return os.stat(file).st_size <= TINY  # noqa: PTH116 - pathlib takes as long as all the rest
+    except OSError:  # a URI, or a file that is gone
+        return False

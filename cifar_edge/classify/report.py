@@ -1,0 +1,213 @@
+"""A stream of rows -> one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos import decode
+from cifar_edge.results.row import Row
+from cifar_edge.results.summary import Summary
+from cifar_edge.system.files import atomic, check_writable
+from cifar_edge.system.machine import default_workers, photo_memory
+
+if TYPE_CHECKING:
+    from cifar_edge.tflite.model import EdgeModel
+
+
+TEMPLATE = Path(__file__).with_name("report.html")
+LISTED = 50_000  # rows a page has at most: 6 MB, which a browser filters without a pause
+PICTURED = 1_500  # thumbnails: another 5 MB
+SIDE = 120  # of a thumbnail, in pixels: as high as those of cameras
+BINS = 20  # of the histogram of confidences
+
+
+class Report:
+    """A page that shows a run.
+
+        report, summary = Report(Path("report.html")), Summary(model.labels)
+        for row in classify_folder("photos", model):
+            report.add(row)
+            summary.add(row)
+        report.write(summary, {"model": "cnn-int8.tflite"})
+
+    Up to `LISTED` rows are in the page, and `PICTURED` of them have a thumbnail; of more, each class keeps
+    its least certain ones and a random sample, so that neither the page nor the memory it takes to make it
+    grows with the number of photos.
+
+    Args:
+        path: of the page, which is not touched before `write`.
+        workers: how many photos are decoded at a time; see `classify_folder`.
+
+    Raises:
+        UsageError: `path` does not end in .html, or no file can be written there.
+    """
+
+    def __init__(self, path: Path, workers: int | None = None) -> None:
+        self._path, self._workers = path.resolve(), workers or default_workers()
+        if self._path.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
+        if self._path.exists() and not self._path.is_file():
+            raise UsageError(f"{path}: not a file; write the report elsewhere")
+        check_writable(self._path.parent)
+        self._kept: list[_Kept] = []
+        self._numbers, self._lots = count(), np.random.default_rng(0)
+        self._confidences: dict[str, list[int]] = defaultdict(lambda: [0] * BINS)
+
+    def add(self, row: Row) -> None:
+        """Take one more row, and keep it if it may be shown."""
+        confidence = _probability(row.confidence)
+        if not row.error:
+            self._confidences[row.label][min(int(confidence * BINS), BINS - 1)] += 1
+        self._kept.append(_Kept(next(self._numbers), confidence, self._lots.random(), row))
+        if len(self._kept) > LISTED * 3 // 2:
+            self._kept = _choose(self._kept, LISTED)
+
+    def write(self, summary: Summary, facts: Mapping[str, str]) -> None:
+        """Make the thumbnails and write the page.
+
+        A photo that is no longer there is shown without one.
+
+        Args:
+            summary: of the same rows; where they are `labelled`, the page has the confusion matrix too.
+            facts: what else is known of the run, to be shown in this order.
+
+        Raises:
+            OSError: the page cannot be written; what was there before is still there.
+        """
+        listed = _choose(self._kept, LISTED)
+        pictured = _choose([kept for kept in listed if not kept.row.error], PICTURED)
+        pictures = _thumbnails([kept.row.path for kept in pictured], self._workers)
+        thumbnails = {kept.number: picture for kept, picture in zip(pictured, pictures, strict=True)}
+        data = {"facts": list(facts.items())} | self._data(listed, thumbnails, summary)
+        with atomic(self._path) as partial:
+            partial.write_text(_fill(TEMPLATE.read_text("utf-8"), data), "utf-8")
+
+    def _data(self, listed: Sequence[_Kept], thumbnails: Mapping[int, str], summary: Summary) -> dict[str, Any]:
+        """Return what the page's script reads; classes and folders are numbers in there, to keep it short."""
+        classes, folders = _Numbers(), _Numbers()
+        rows: list[tuple[Any, ...]] = []
+        errors: list[tuple[int, str, str]] = []
+        for kept in listed:
+            folder, name = os.path.split(kept.row.path)
+            if kept.row.error:
+                errors.append((folders[folder], name, kept.row.error))
+                continue
+            top = [(classes[label], round(_probability(number), 4)) for label, number in kept.row.top]
+            thumbnail = (thumbnails[kept.number],) if kept.number in thumbnails else ()
+            rows.append((folders[folder], name, classes[kept.row.label], round(kept.confidence, 4), top, *thumbnail))
+        here, confusion = self._path.parent, summary.confusion.items() if summary.labelled else ()
+        return {
+            "photos": summary.photos,
+            "unreadable": summary.unreadable,
+            "labelled": summary.labelled,
+            "rows": rows,
+            "errors": errors,
+            "confidences": [(classes[label], bins) for label, bins in self._confidences.items()],
+            "confusion": [(classes[truth], classes[label], number) for (truth, label), number in confusion],
+            "folders": [
+                (folder, os.path.relpath(folder or ".", here), summary.labelled and classes[Path(folder).name])
+                for folder in folders
+            ],
+            "classes": list(classes),
+        }
+
+
+def facts_of_run(model: EdgeModel, photos: int, seconds: float | None, arguments: Sequence[str]) -> dict[str, str]:
+    """Return what a page says of a run of `cifar-edge` with these arguments; None if its time says nothing."""
+    accuracy = model.card.accuracy if model.card else None
+    speed = {} if seconds is None else {"time": _duration(seconds), "photos a second": f"{photos / seconds:,.1f}"}
+    return {
+        "model": f"{model.path.name}, {model.card.format}" if model.card else model.path.name,
+        "accuracy on test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
+        **speed,
+        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "command": shlex.join(["cifar-edge", *arguments]),
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
+
+
+class _Kept(NamedTuple):
+    number: int  # of the row, in the order of the run
+    confidence: float
+    lot: float  # those with the lowest are a random sample
+    row: Row
+
+
+class _Numbers(dict[str, int]):
+    """Numbers each name that is asked for."""
+
+    def __missing__(self, name: str) -> int:
+        return self.setdefault(name, len(self))
+
+
+def _probability(number: float | None) -> float:
+    """Return what is one, whatever a model takes for it."""
+    return min(max(0.0, number or 0.0), 1.0)  # in this order NaN becomes 0
+
+
+def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
+    """Choose as evenly as can be from the classes (errors are one more): half the least certain, half at random."""
+    groups: dict[str, list[_Kept]] = defaultdict(list)
+    for kept in rows:
+        groups[kept.row.label].append(kept)
+    chosen: list[_Kept] = []
+    for done, group in enumerate(sorted(groups.values(), key=len)):
+        share = (most - len(chosen)) // (len(groups) - done)
+        if len(group) > share:
+            group.sort(key=attrgetter("confidence"))
+            rest = sorted(group[share // 2 :], key=attrgetter("lot"))
+            group = group[: share // 2] + rest[: share - share // 2]
+        chosen += group
+    return sorted(chosen)
+
+
+def _thumbnails(paths: Sequence[str], workers: int) -> list[str]:
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return list(pool.map(partial(_thumbnail, memory=photo_memory(workers)), paths))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the others
+
+
+def _thumbnail(path: str, memory: float) -> str:
+    """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
+    try:
+        pixels = decode.load(path, SIDE, SIDE, "crop", exif_thumbnails=True, reduced=2, memory=memory)
+    except ImageError:
+        return ""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=60)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _fill(template: str, data: Mapping[str, Any]) -> str:
+    """Put the data into the page, and into its policy what alone may run there: its own script and style."""
+    for element in ("style", "script"):
+        (content,) = re.findall(f"<{element}>(.*?)</{element}>", template, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        template = template.replace(f"{{{{{element}}}}}", f"'sha256-{digest}'")
+    # JSON in plain ASCII holds every name, also those that are not UTF-8; without "<" none can end the element.
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return template.replace("{{data}}", text)

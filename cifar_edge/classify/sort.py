@@ -1,0 +1,129 @@
+"""Photos that have a row -> copies of them, or links, in a folder for each label."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.results.row import Row
+from cifar_edge.system.files import LONGEST, atomic, only_process
+from cifar_edge.system.uris import is_remote
+
+PIECE = 1 << 20  # bytes read at once
+
+REFUSED = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
+"""How file systems say that they take no such name, as those of USB sticks do of one with a colon."""
+
+
+def check_folder(folder: Path, paths: Sequence[Path | str]) -> None:
+    """Raise `UsageError` if `folder` is none or in use, or photos are looked for in or around it: it feeds itself."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder; name one to sort into")
+    for path in paths:
+        if is_remote(path):
+            raise UsageError(f"{path}: only photos on this machine can be sorted; copy them here first")
+        for inner, outer in ((folder, path), (path, folder)):
+            if Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer)):
+                raise UsageError(
+                    f"{folder}: photos of {path} would be sorted where they are; sort into a folder elsewhere"
+                )
+    if folder.is_dir():
+        with only_process(folder):  # to be told now, not when there is a journal of a run that has not begun
+            pass
+
+
+def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row, None, None]:
+    """Copy each row's photo into `folder/<label>`, or link to it from there, and pass the row on.
+
+    Nothing there is overwritten: a photo whose name another one has gets a digest of its content
+    added to it (a link, of its target). So it is known what is there already. A photo that cannot
+    be read any more, or not to its end, or whose name is refused there, becomes a row with its reason.
+
+    Raises:
+        UsageError: another process is sorting into this folder.
+        OSError: a photo cannot be copied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    put = _link if link else _copy
+    with only_process(folder):
+        for row in rows:
+            yield row if row.error else _sorted(row, put, folder)
+
+
+def _sorted(row: Row, put: Callable[[Row, Path], None], folder: Path) -> Row:
+    """Put a photo where it belongs; if that fails and it is the photo's fault, say so in its row."""
+    try:
+        put(row, folder)
+    except ImageError as error:
+        reason = str(error)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        reason = f"{error.strerror}; {folder} may not take such a name"
+    else:
+        return row
+    return replace(row, label="", confidence=None, top=(), error=f"could not be copied: {reason}")
+
+
+def _link(row: Row, folder: Path) -> None:
+    target = Path(row.path).absolute()
+    place = _place(row, folder)
+    if os.path.lexists(place) and not (place.is_symlink() and place.readlink() == target):
+        place = _with_digest(place, hashlib.sha256(os.fsencode(target)).hexdigest())
+    if not os.path.lexists(place):
+        place.symlink_to(target)
+
+
+def _copy(row: Row, folder: Path) -> None:
+    place = _place(row, folder)
+    if os.path.lexists(place):
+        digest = _digest(row.path)
+        if not (place.is_file() and _digest(place) == digest):
+            place = _with_digest(place, digest)
+    if not os.path.lexists(place):
+        with atomic(place) as partial, partial.open("wb") as file:
+            file.writelines(_content(row.path))
+        # The photo may be gone by now, and on some cards files have no owners.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            times = Path(row.path).stat()
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _content(path: str | Path) -> Iterator[bytes]:
+    """Yield a photo's bytes; raise `ImageError` if they cannot be read, as no other error here may stop the run."""
+    try:
+        with Path(path).open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from error
+
+
+def _digest(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    for piece in _content(path):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _place(row: Row, folder: Path) -> Path:
+    """Return where a photo goes if its name is free; the folder is made."""
+    home = folder / folder_name(row.label)
+    home.mkdir(exist_ok=True)
+    return home / Path(row.path).name
+
+
+def _with_digest(place: Path, digest: str) -> Path:
+    return place.with_name(f"{place.stem[:LONGEST]}-{digest[:12]}{place.suffix}")
+
+
+def folder_name(label: str) -> str:
+    """Return a label as a safe name: odd characters become `%` and their code point, so that none leads elsewhere."""
+    return re.sub(r"[^\w ()+,-]", lambda odd: f"%{ord(odd[0]):02X}", label)[:LONGEST] or "%"

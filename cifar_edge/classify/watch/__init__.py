@@ -1,0 +1,1 @@
+"""Folders that photos arrive in."""

@@ -1,0 +1,79 @@
+"""Photos that may still be being written -> those that are complete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_edge.photos.find import order
+
+SETTLED = 1.0  # seconds without a change after which a photo is taken for complete
+
+GIVEN_UP = 60.0  # seconds without a change, from the first failure, after which one that cannot be read is damaged
+
+
+@dataclass
+class Look:
+    """A photo as it was when it was looked at; times are by a clock that does not jump.
+
+    Attributes:
+        file: size and times of change, in nanoseconds.
+        next: when it is looked at again.
+        failed: when it could not be read for the first time; None if that was not tried yet.
+    """
+
+    file: tuple[int, ...] = ()
+    next: float = 0.0
+    failed: float | None = None
+
+
+class Waiting:
+    """Photos that may still be being written."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, Look] = {}
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Wait for photos."""
+        for path in paths:
+            self._looks.setdefault(path, Look())
+
+    def put_back(self, path: str, look: Look) -> bool:
+        """Wait longer for a photo that could not be read, unless that has been so for long enough; tell which."""
+        now = time.monotonic()
+        look.failed = look.failed or now
+        if now - look.failed >= GIVEN_UP:
+            return False
+        self._looks[path] = look
+        return True
+
+    def take(self, most: int) -> dict[str, Look]:
+        """Return at most so many that seem complete, in the order of paths; those that are gone are forgotten.
+
+        A file is complete that is the same as at the look before, or as old by its own times: to be wrong about those,
+        as a Raspberry Pi is, which has no clock of its own, costs a failure.
+        """
+        complete: dict[str, Look] = {}
+        now = time.monotonic()
+        for path, look in list(self._looks.items()):
+            if now < look.next:
+                continue
+            try:
+                about = Path(path).stat()
+            except OSError:
+                del self._looks[path]
+                continue
+            file = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            if file != look.file:
+                look.file, look.failed = file, None
+                settled = time.time() - max(about.st_mtime, about.st_ctime) >= SETTLED
+            else:
+                settled = look.failed is None or now - look.failed >= GIVEN_UP
+            look.next = now + SETTLED
+            if settled:
+                complete[path] = self._looks.pop(path)
+                if len(complete) == most:
+                    break
+        return dict(sorted(complete.items(), key=lambda one: order(one[0])))

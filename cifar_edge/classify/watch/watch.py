@@ -1,0 +1,99 @@
+"""A folder that photos arrive in -> rows, one for each photo, for as long as wanted.
+
+A photo is classified once it is complete: unchanged for a second, or for a minute if it cannot be read before. Its row
+goes to the end of a JSON Lines file, which is all that is remembered: a watch that is stopped, killed or cut off goes
+on with the photos that have no row yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cifar_edge.classify.options import default_fit, workers_for
+from cifar_edge.classify.pipeline import classifier, classify_files
+from cifar_edge.classify.watch.arrivals import Arrivals
+from cifar_edge.classify.watch.settling import Waiting
+from cifar_edge.errors import UsageError
+from cifar_edge.results.request import Options
+from cifar_edge.results.rotating_log import ROTATE, Log
+from cifar_edge.results.row import Row
+from cifar_edge.tflite.model import EdgeModel
+
+TICK = 0.5  # seconds between looks at what is waiting
+
+AT_ONCE = 64  # photos that are looked at together
+
+Rows = Callable[[Iterable[str]], Generator[Row, None, None]]
+"""Makes rows of complete files."""
+
+
+def watch(
+    folders: str | Path | Sequence[str | Path],
+    model: str | Path | EdgeModel,
+    output: str | Path,
+    workers: int | None = None,
+    *,
+    poll: float | None = None,
+    rotate: int = ROTATE,
+    stop: threading.Event | None = None,
+    **options: Any,
+) -> Generator[Row, None, None]:
+    """Classify the photos in folders, and then whatever arrives there, until `stop` is set.
+
+    for row in watch("photos", model="nano-int8.tflite", output="results.jsonl"):
+        print(row.path, row.label)
+
+    Args:
+        folders: one, or several.
+        model: a `.tflite` file or an `EdgeModel`.
+        output: a `.jsonl` file; what has a row in there, or in the files that were rotated away, is not classified
+            again. When it is full it becomes `<name>.1.jsonl`, the next time `<name>.2.jsonl` and so on.
+        workers: threads; by default as for `classify_folder`.
+        poll: seconds between searches of the folders, if they shall be searched instead of waiting to be told.
+        rotate: bytes of a full file.
+        stop: set it, from another thread or a signal handler, to end.
+        options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, as of `classify_folder`.
+
+    Yields:
+        A row when it is written, and will be on the disk within seconds. Paths are absolute.
+
+    Raises:
+        UsageError: a folder does not exist, the output is no such file or cannot be written, or an argument is out
+            of range.
+        ModelError: the model cannot be used.
+        OSError: a row cannot be written.
+    """
+    stop = stop or threading.Event()
+    places = [Path(os.path.realpath(each)) for each in ([folders] if isinstance(folders, str | Path) else folders)]
+    for place in places:
+        if not place.is_dir():
+            raise UsageError(f"{place}: no such folder to watch")
+    model = model if isinstance(model, EdgeModel) else EdgeModel(model)
+    chosen = Options(options.pop("fit", None) or default_fit(model), **options)
+    workers = workers_for(workers)
+    rows_of = partial(classify_files, rows_of=classifier(model, chosen, workers), workers=workers)
+    return _watch(Arrivals(places, poll), rows_of, Log(Path(os.path.realpath(output)), rotate), stop)
+
+
+def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -> Generator[Row, None, None]:
+    waiting = Waiting()
+    with log, arrivals:
+        while not stop.is_set():
+            new = arrivals.take(AT_ONCE)
+            waiting.add(path for path in new if path not in log)
+            complete = waiting.take(AT_ONCE)
+            with contextlib.closing(rows_of(complete)) as rows:
+                for row in rows:
+                    if not (row.error and waiting.put_back(row.path, complete[row.path])):
+                        log.append(row)
+                        yield row
+                    if stop.is_set():
+                        return
+            if not complete and len(new) < AT_ONCE:
+                stop.wait(TICK)

@@ -1,0 +1,1 @@
+"""The command `cifar-edge`: one file a command."""

@@ -1,0 +1,104 @@
+"""A program's errors -> one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import typer.core
+
+from cifar_edge.errors import CifarEdgeError, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Commands(typer.core.TyperGroup):
+    """Makes Ctrl-C an error like others; commands that know more to say about it do so themselves."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; nothing is left half-written, run the same command again") from None
+
+
+class ClusterHere(typer.core.TyperCommand):
+    """Lets `--cluster` stand alone, also before a path, which Typer has no words for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take a `--cluster` that no HOST:PORT follows for one with an empty address; a port may be forgotten."""
+        followed = zip(args, [*args[1:], ""], strict=True)
+        address = re.compile(r"[^/]+:\d+|localhost|\d+(\.\d+){3}")
+        alone = [one == "--cluster" and not address.fullmatch(after) for one, after in followed]
+        return super().parse_args(ctx, [f"{one}=" if is_ else one for one, is_ in zip(args, alone, strict=True)])
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+EXTRAS = {
+    "tensorflow": "train",
+    "keras": "train",
+    "matplotlib": "bench",
+    "skimage": "bench",
+    "pyarrow": "parquet",
+    "fsspec": "remote",
+    "ray": "cluster",
+}
+"""The extra that installs a package which some command or program needs."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def run_program(main: Callable[..., None]) -> None:
+    """Run a module's `main` as a program of its own: its parameters are what is typed, errors are told as by `main`."""
+    program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    program.command(context_settings=HELP)(main)
+    run(program)
+
+
+def run(commands: typer.Typer, prog_name: str | None = None) -> None:
+    """Run what is typed; every expected error is one line on stderr and an exit code."""
+    warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
+    _open_closed_streams()
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr] # for any file's name
+    try:
+        commands(prog_name=prog_name)
+    except CifarEdgeError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == os.environ.get("KERAS_BACKEND"):
+            _fail(f"KERAS_BACKEND is {package}, which is not installed: install it or unset KERAS_BACKEND", 2)
+        if package in ("ai_edge_litert", "flatbuffers"):
+            _fail("this needs LiteRT, which 32-bit ARM lacks: do it on another computer; `classify` works here", 1)
+        if package not in EXTRAS:
+            raise
+        extra = EXTRAS[package]
+        _fail(f"this needs {package}: install the extra `{extra}`, in a clone by `pip install '.[{extra}]'`", 1)
+    except OSError as error:
+        hint = "; make room and run it again" if error.errno in FULL else ""
+        _fail(f"{error.filename or 'cifar-edge'}: {error.strerror or error}{hint}", 1)
+
+
+def _open_closed_streams() -> None:
+    """Let lead nowhere what `>&-` has closed; otherwise the next files that are opened would be stdout and stderr."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _fail(message: str, code: int) -> None:
+    from cifar_edge.cli.terminal import complain
+
+    complain(message)
+    sys.exit(code)

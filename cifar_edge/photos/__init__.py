@@ -1,0 +1,1 @@
+"""Where photos are, and what they look like."""

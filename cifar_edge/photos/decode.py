@@ -1,0 +1,272 @@
+"""One image file -> a small uint8 array."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from operator import mul
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.system.machine import MOST_FOR_A_PHOTO
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by its orientation in EXIF (JEITA CP-3451, 4.6.4); 1 is upright."""
+
+FITS = ("crop", "pad", "stretch")
+
+FIT = "stretch"
+"""The best of them for CIFAR-10's classes on real photos; `benchmarks/README.md` has the comparison."""
+
+# Pixels of the reduced image for one of the result. Fewer would change what the network says of some
+# photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
+REDUCED = 8
+
+# Bytes that decoding takes for a pixel, as measured: by mode, RGB being the only one that needs no conversion. JPEGs of
+# one scan are decoded row by row at a reduced scale; of progressive ones all coefficients, of two bytes each, are held
+# until the last scan.
+WEBP_PIXEL, TRANSPARENT_PIXEL, OTHER_PIXEL, COEFFICIENT = 26, 16, 9, 2
+PIXELS = {"RGB": 4, "L": 6, "P": 6, "1": 6}
+
+# Each scan of a progressive JPEG costs as much time as a whole photo; encoders make about ten.
+MOST_SCANS = 100
+
+# Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
+# JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `check_memory` judges instead.
+Image.MAX_IMAGE_PIXELS = None
+
+SMALL = 1 << 16  # bytes; to read such a file at once is cheaper than to seek in it
+
+WHITE = 255
+
+
+def load(
+    path: str | Path | BinaryIO,
+    height: int,
+    width: int,
+    fit: str = FIT,
+    exif_thumbnails: bool = False,
+    reduced: int = REDUCED,
+    memory: float = MOST_FOR_A_PHOTO,
+) -> NDArray[np.uint8]:
+    """Read a photo as the network wants it: upright, of its size, RGB.
+
+    Each pixel is the average of the area it stands for. JPEGs are decoded at the smallest DCT scale that still
+    has `reduced` times the wanted size. Without a readable orientation a photo is upright. Transparent
+    parts become white. Of an animation or a document the first picture counts.
+
+    Args:
+        path: a file in one of `FORMATS`, whatever its name; or one that is open.
+        height: wanted, in pixels.
+        width: wanted, in pixels.
+        fit: what to do with another aspect ratio: "crop" takes the centre, "pad" adds white on two
+            sides, "stretch" distorts.
+        exif_thumbnails: take the thumbnail that a camera puts into a photo's head, if its aspect ratio
+            is the photo's and it is no smaller than wanted; then only the head of the file is read.
+        reduced: fewer than `REDUCED` will do for eyes, and be faster.
+        memory: bytes that decoding may take.
+
+    Returns:
+        uint8, (height, width, 3), RGB.
+
+    Raises:
+        ImageError: it is no such file, damaged, or too large to be decoded.
+        UsageError: there is no such fit.
+    """
+    check_fit(fit)
+    try:
+        with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
+            decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory)
+            image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
+            return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"not an image ({', '.join(FORMATS)})") from None
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise ImageError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+
+
+def is_photo(name: str) -> bool:
+    """Tell from its suffix whether a file in a folder, or an object in a bucket, is a photo."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def check_fit(fit: str) -> None:
+    """Raise `UsageError` if there is no such fit."""
+    if fit not in FITS:
+        raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
+
+
+def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHOTO) -> None:
+    """Raise `ImageError` if decoding takes too much; `pixels` is how many the file has, whatever the scale."""
+    if image.format == "WEBP":
+        each = WEBP_PIXEL
+    elif image.mode[-1] in "Aa" or "transparency" in image.info:
+        each = TRANSPARENT_PIXEL
+    else:
+        each = PIXELS.get(image.mode, OTHER_PIXEL)
+    needed = each * image.width * image.height
+    if _is_progressive(image):
+        _, across, down, _ = zip(*image.layer, strict=True)  # type: ignore[attr-defined] # of JPEGs
+        needed += COEFFICIENT * pixels * sum(map(mul, across, down)) // (max(across) * max(down))
+    if needed > memory:
+        raise ImageError(
+            f"too large: to decode it takes {needed / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
+            "fewer --workers leave more for each, or make it smaller"
+        )
+
+
+def _open(path: str | Path | BinaryIO) -> BinaryIO:
+    if not isinstance(path, str | Path):
+        return path
+    # Without pathlib, which takes as long as the rest of this.
+    about = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISDIR(about.st_mode):
+            raise ImageError("not a regular file")
+        link = os.path.islink(path)  # noqa: PTH114
+        raise ImageError("a link to a folder, which is not followed" if link else "a folder that cannot be listed")
+    if about.st_size > SMALL:
+        return open(path, "rb")  # noqa: PTH123
+    # Without a file object too, whose making and closing ask for Python's lock again and again.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return io.BytesIO(os.read(descriptor, about.st_size))
+    finally:
+        os.close(descriptor)
+
+
+def decode(image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR_A_PHOTO) -> Image.Image:
+    """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height).
+
+    Raises:
+        ImageError: that takes more bytes than `memory`, or minutes.
+    """
+    pixels = image.width * image.height
+    image.draft("RGB", wanted)
+    check_memory(image, pixels, memory)
+    if _is_progressive(image):
+        _check_scans(image.fp)  # type: ignore[attr-defined] # of files
+    image.load()
+    return image
+
+
+def _is_progressive(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO") and "progressive" in image.info
+
+
+def _check_scans(file: BinaryIO) -> None:
+    """Raise `ImageError` if a JPEG, open behind its head, has more scans than any encoder makes (ITU-T T.81, B.2)."""
+    head, scans, last = file.tell(), 0, b""
+    while block := file.read(SMALL):
+        image, end, _ = (last + block).partition(b"\xff\xd9")  # behind it a phone may keep a video
+        scans += image.count(b"\xff\xda")
+        if end or scans >= MOST_SCANS:
+            break
+        last = block[-1:]
+    file.seek(head)
+    if scans >= MOST_SCANS:
+        raise ImageError(f"of more than {MOST_SCANS} scans, each of which takes as long as a photo; save it again")
+
+
+def _thumbnail(
+    photo: Image.Image, height: int, width: int, decoded: Callable[[Image.Image], Image.Image]
+) -> Image.Image | None:
+    """Return the thumbnail in a photo's EXIF data (JEITA CP-3451, 4.5.4), decoded; None if it will not do."""
+    try:
+        place = photo.getexif().get_ifd(ExifTags.IFD.IFD1)
+        start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
+        content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]
+        thumbnail = Image.open(io.BytesIO(content), formats=["JPEG"])
+        # Of a picture with bars at two sides, or from before an edit, the aspect ratio is off by more than a pixel.
+        skew = abs(thumbnail.width * photo.height - thumbnail.height * photo.width)
+        fits = width <= thumbnail.width <= photo.width and height <= thumbnail.height <= photo.height
+        return decoded(thumbnail) if fits and skew <= max(photo.size) else None
+    except Exception:  # what is wrong with it does not matter, the photo itself is there
+        return None
+
+
+def _upright(image: Image.Image, photo: Image.Image) -> Image.Image:
+    """Turn an image, which is a photo or its thumbnail, as the photo's metadata say."""
+    if not photo.info:  # as in many tiny files, for which the rest of this takes long
+        return image
+    try:
+        orientation = photo.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged metadata must not cost a photo
+        return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageError("pixels of 32 bits, whose black and white are unknown; save it with 8 or 16")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _fit(image: Image.Image, height: int, width: int, fit: str) -> NDArray[np.uint8]:
+    if image.size == (width, height):
+        return np.asarray(image)
+    scales = image.width / width, image.height / height
+    if fit == "pad":
+        inner_width, inner_height = (max(1, round(side / max(scales))) for side in image.size)
+        x, y = (width - inner_width) // 2, (height - inner_height) // 2
+        padded = np.full((height, width, 3), WHITE, np.uint8)
+        inner = _resize(image, (0, 0, *image.size), inner_height, inner_width)
+        padded[y : y + inner_height, x : x + inner_width] = inner
+        return padded
+    across, down = image.size if fit == "stretch" else (width * min(scales), height * min(scales))
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    return _resize(image, (left, top, left + across, top + down), height, width)
+
+
+def _resize(image: Image.Image, box: tuple[float, float, float, float], height: int, width: int) -> NDArray[np.uint8]:
+    """Average down what is in a box (left, top, right, bottom), or interpolate it up."""
+    scale = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+    if scale <= 1:
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    block = max(1, int(scale / REDUCED))
+    pixels = np.asarray(image.reduce(block))
+    left, top, right, bottom = (edge / block for edge in box)
+    columns = np.ascontiguousarray(_means(pixels, top, bottom, height).swapaxes(0, 1))
+    return np.rint(_means(columns, left, right, width).swapaxes(0, 1)).astype(np.uint8)
+
+
+def _means(pixels: NDArray[Any], start: float, stop: float, count: int) -> NDArray[np.float32]:
+    """Average along the first axis, from `start` to `stop`, to `count` values; a pixel on a border counts in part.
+
+    Pillow's BOX takes each pixel whole or not at all, which is far off where a value stands for a few pixels.
+    """
+    borders = np.linspace(start, stop, count + 1)
+    whole = np.minimum(borders.astype(int), len(pixels) - 1)
+    parts = (borders - whole).astype(np.float32)[:, None, None] * pixels[whole]
+    # Band by band: `np.add.reduceat` takes twice as long.
+    sums = np.stack([pixels[first:last].sum(axis=0, dtype=np.float32) for first, last in pairwise(whole)])
+    means: NDArray[np.float32] = (sums - parts[:-1] + parts[1:]) * np.float32(count / (stop - start))
+    return means

@@ -1,0 +1,113 @@
+"""Rows -> CSV, JSON Lines or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from cifar_edge.errors import UsageError
+from cifar_edge.results.row import Row, to_line, to_record
+from cifar_edge.system.files import atomic
+
+ROW_GROUP = 1_000  # rows of a Parquet file that are in memory together; more make it little smaller
+
+
+def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
+    """Write rows as they come and pass them on; a reader at the other end of a pipe gets each at once.
+
+    `top` becomes the columns `top_1`, `confidence_1`, `top_2` and so on up to `top_k`.
+    """
+    ranks = [name for rank in range(1, top_k + 1) for name in (f"top_{rank}", f"confidence_{rank}")]
+    names = [field.name for field in fields(Row)]
+    start = names.index("top")
+    lines = csv.writer(_Lines(file))
+    lines.writerow((*names[:start], *ranks, *names[start + 1 :]))
+    for row in rows:
+        top = [cell for pair in row.top for cell in pair] or [""] * len(ranks)
+        measured = (row.error, row.milliseconds, row.model)
+        lines.writerow((_no_formula(row.path), row.label, row.confidence, *top, *measured))
+        file.flush()
+        yield row
+
+
+class _Lines:
+    """Ends lines as Unix does. A `csv.writer` told to do so itself leaves a lone carriage return unquoted."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        self._file.write(line.removesuffix("\r\n") + "\n")
+
+
+def _no_formula(path: str) -> str:
+    """Return another spelling of a path that a spreadsheet would take for a formula."""
+    return f".{os.sep}{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+
+
+def _save_csv(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        for _ in write_csv(rows, file, top_k):
+            pass
+
+
+def _save_json_lines(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(to_line(row))
+
+
+def write_parquet(rows: Iterator[Row], file: Path | BinaryIO) -> None:
+    """Write `rows`; a name that is not UTF-8, as text in Parquet has to be, is spelt with Python's escapes."""
+    import pyarrow as arrow
+    from pyarrow.parquet import ParquetWriter
+
+    def valid(record: dict[str, Any]) -> dict[str, Any]:
+        texts = {name: value for name, value in record.items() if isinstance(value, str)}
+        return record | {name: text.encode(errors="backslashreplace").decode() for name, text in texts.items()}
+
+    ranked = arrow.struct({"label": arrow.string(), "confidence": arrow.float64()})
+    types = {"confidence": arrow.float64(), "top": arrow.list_(ranked), "milliseconds": arrow.float64()}
+    schema = arrow.schema([(field.name, types.get(field.name, arrow.string())) for field in fields(Row)])
+    with ParquetWriter(file, schema) as writer:
+        while group := [valid(to_record(row)) for row in islice(rows, ROW_GROUP)]:
+            writer.write_table(arrow.Table.from_pylist(group, schema))
+
+
+def _save_parquet(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    write_parquet(rows, path)
+
+
+FORMATS: dict[str, Callable[[Iterator[Row], Path, int], None]] = {
+    ".csv": _save_csv,
+    ".jsonl": _save_json_lines,
+    ".parquet": _save_parquet,
+}
+
+
+def check_output(path: Path) -> None:
+    """Raise what would keep `save` from writing to `path`, before hours of work.
+
+    Raises:
+        UsageError: it is no place for a file, or its suffix names no format.
+        ModuleNotFoundError: Parquet needs pyarrow, the extra `parquet`.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: not a file; name one, or '-' for stdout")
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: the suffix says the format; give it one of {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it or write elsewhere")
+    if path.suffix == ".parquet":
+        import pyarrow  # noqa: F401
+
+
+def save(rows: Iterator[Row], path: Path, top_k: int) -> None:
+    """Write rows of `top_k` classes each in the format of the suffix; `path` is replaced when all are on the disk."""
+    with atomic(path) as partial:
+        FORMATS[path.suffix](rows, partial, top_k)

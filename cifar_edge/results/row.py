@@ -1,0 +1,58 @@
+"""One photo's result, and its line of JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN = "unknown"
+"""The label where the confidence is too low to name one."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo's result.
+
+    Attributes:
+        path: as found; names that are not UTF-8 via surrogateescape.
+        label: the most probable class, "" if the file could not be read, "unknown" if too uncertain.
+        confidence: of the most probable class, 0-1, also where the label is unknown; or None.
+        top: the most probable classes with their probabilities.
+        error: why the file could not be read, or "".
+        milliseconds: time spent on this photo.
+        model: name of the model's file.
+    """
+
+    path: str
+    label: str
+    confidence: float | None
+    top: tuple[tuple[str, float], ...]
+    error: str
+    milliseconds: float
+    model: str
+
+
+def to_record(row: Row) -> dict[str, Any]:
+    """Return a row as JSON and Parquet have it: `top` is a list of objects with label and confidence."""
+    return vars(row) | {"top": [{"label": label, "confidence": confidence} for label, confidence in row.top]}
+
+
+def from_record(record: dict[str, Any]) -> Row:
+    """Return the row that `to_record` made this of."""
+    return Row(**record | {"top": tuple((one["label"], one["confidence"]) for one in record["top"])})
+
+
+def to_line(row: Row) -> bytes:
+    """Return a row as a line of JSON Lines."""
+    return json.dumps(to_record(row)).encode("ascii") + b"\n"
+
+
+def from_line(line: bytes) -> Row:
+    """Return the row that `to_line` made this of; `ValueError` if it is torn, or was never a row."""
+    try:
+        if line.endswith(b"\n"):
+            return from_record(json.loads(line))
+    except (TypeError, LookupError, AttributeError) as error:  # a pulled plug may leave anything
+        raise ValueError("not a row") from error
+    raise ValueError("half a row")

@@ -1,0 +1,55 @@
+"""A stream of rows -> what the run has found, in a few numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cifar_edge.results.row import Row
+
+UNREADABLE = "(unreadable)"
+
+
+class Summary:
+    """Counts of rows; of photos that lie in folders named as their classes, accuracy and confusion too.
+
+    Args:
+        labels: the model's class names.
+
+    Attributes:
+        photos: how many rows there were.
+        unreadable: how many of them are errors.
+        by_label: photos by what they were taken for.
+        confusion: readable photos by class of their folder and what they were taken for, where `labelled`.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._classes = frozenset(labels)
+        self._elsewhere = 0
+        self.photos = 0
+        self.unreadable = 0
+        self.by_label: Counter[str] = Counter()
+        self.confusion: Counter[tuple[str, str]] = Counter()
+
+    def add(self, row: Row) -> None:
+        """Take one more row into account."""
+        self.photos += 1
+        self.unreadable += bool(row.error)
+        self.by_label[UNREADABLE if row.error else row.label] += 1
+        truth = Path(row.path).parent.name
+        if truth not in self._classes:
+            self._elsewhere += 1
+        elif not row.error:
+            self.confusion[truth, row.label] += 1
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every photo lies in a folder that is named as a class."""
+        return bool(self.confusion) and not self._elsewhere
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 of the readable photos where `labelled`, 0-1; what is "unknown" counts as wrong."""
+        right = sum(count for (truth, label), count in self.confusion.items() if truth == label)
+        return right / self.confusion.total()

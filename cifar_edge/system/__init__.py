@@ -1,0 +1,1 @@
+"""This computer and its files; nothing here knows of photos or models."""

@@ -1,0 +1,80 @@
+"""LiteRT, or its 32-bit predecessor: a `.tflite` file -> something that can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_edge.errors import ModelError, first_line
+from cifar_edge.system.silence import silenced
+
+with silenced():
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError:  # 32-bit ARM has no LiteRT, only its predecessor
+        from tflite_runtime.interpreter import Interpreter
+
+
+def load_interpreter(model: Path | bytes, threads: int = 1, shape: tuple[int, ...] | None = None) -> Any:
+    """Return LiteRT's interpreter of a `.tflite` file, or of the content of one, ready for its input.
+
+    Args:
+        model: the file, or its content.
+        threads: that LiteRT may use for one call.
+        shape: of the input, if it is to be another one than the file says.
+
+    Raises:
+        ModelError: not a TFLite model that runs here.
+    """
+    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    try:
+        with silenced():
+            interpreter: Any = Interpreter(**source, num_threads=threads)
+            if shape:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        name = "a graph in memory" if isinstance(model, bytes) else model
+        raise ModelError(
+            f"{name}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
+        ) from error
+    return interpreter
+
+
+Network = Callable[..., NDArray[Any]]
+"""Takes images of the input's shape and type, or nothing for random pixels, and returns the output."""
+
+
+def litert(model: Path | bytes, threads: int = 1, batch: int = 1) -> Network:
+    """Load a `.tflite` file, or the content of one, into LiteRT.
+
+    Args:
+        model: it must take `batch` images.
+        threads: that LiteRT may use.
+        batch: images a call.
+
+    Raises:
+        ModelError: not a model that runs here.
+    """
+    interpreter = load_interpreter(model, threads)
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    pixels = random_pixels((batch, *source["shape"][1:]), source["dtype"])
+
+    def run(images: NDArray[Any] = pixels) -> NDArray[Any]:
+        interpreter.set_tensor(source["index"], images)
+        interpreter.invoke()
+        output: NDArray[Any] = interpreter.get_tensor(target["index"])
+        return output
+
+    return run
+
+
+def random_pixels(shape: Any, dtype: Any) -> NDArray[Any]:
+    """What stands for images; how long a network takes does not depend on it."""
+    low = -128 if np.dtype(dtype) == np.int8 else 0
+    pixels: NDArray[Any] = np.random.default_rng(0).integers(low, low + 256, shape).astype(dtype)
+    return pixels

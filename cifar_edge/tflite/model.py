@@ -1,0 +1,218 @@
+"""One `.tflite` file -> class probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.tflite.card import Card, read_card
+from cifar_edge.tflite.interpreter import load_interpreter
+from cifar_edge.tflite.names import find_model
+
+BATCH = 32  # small images of one call, where the graph can
+
+SMALL = 64 * 64  # pixels; a call for a larger one is long enough as it is
+
+ROUNDING = 0.01  # by which a quantized probability may miss the interval from 0 to 1
+
+
+class EdgeModel:
+    """An image classifier in a `.tflite` file, float or quantized, ready for photos' bytes.
+
+        model = EdgeModel("nano")
+        image = images.load("cat.jpg", model.height, model.width)
+        probabilities = model.predict(image[None])[0]
+        print(model.labels[probabilities.argmax()], probabilities.max())
+
+    Several threads may use it at once: each gets an interpreter of its own.
+
+    Args:
+        path: the file, or a name for `find_model`; its card says what the graph does not.
+        threads: how many LiteRT may use for one image.
+        labels: class names in the order of the outputs, if there is no card to say them.
+        pixel_range: what the input takes for black and white, if there is no card to say it.
+
+    Attributes:
+        path: where it came from.
+        card: the file's card, or None.
+        remark: what was assumed because neither card nor arguments said it, or which argument does
+            not count because the card says otherwise; "" if nothing.
+        labels: class names, in the order of the outputs.
+        pixel_range: what the input takes for black and white.
+        height: of the input, in pixels.
+        width: of the input, in pixels.
+        dtype: of the graph's input: float32, uint8, int8 or int16.
+        input_quantization: the input's scale and zero point; scale 0 if it is float.
+        output_quantization: the output's.
+        accelerated: whether LiteRT has handed the graph to XNNPACK, which is several times as quick.
+
+    Raises:
+        UsageError: no such file, or not as many labels as outputs.
+        ModelError: not a TFLite image classifier, or its card does not describe it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        labels: Sequence[str] | None = None,
+        pixel_range: tuple[float, float] | None = None,
+    ) -> None:
+        self.path = find_model(path)
+        interpreter = load_interpreter(self.path, threads)
+        self.accelerated = any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
+        (source, *other_inputs) = interpreter.get_input_details()
+        (target, *other_outputs) = interpreter.get_output_details()
+        shape, scores = source["shape"].tolist(), target["shape"].tolist()
+        if other_inputs or other_outputs or len(shape) != 4 or shape[::3] != [1, 3] or len(scores) != 2:
+            raise ModelError(
+                f"{path}: not an image classifier: takes {shape} and gives {scores}, "
+                "but should take one image [1, height, width, 3] and give one row of scores [1, classes]"
+            )
+        classes = scores[1]
+        self.height, self.width = shape[1:3]
+        self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
+        self.input_quantization: tuple[float, int] = source["quantization"]
+        self.output_quantization: tuple[float, int] = target["quantization"]
+        self._input, self._output = source["index"], target["index"]
+        self.card = read_card(self.path)
+        if self.card:
+            self._check_card(self.card, classes)
+        if labels is not None and len(labels) != classes:
+            raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
+        card, natural = self.card, _natural_range(self.dtype, *self.input_quantization)
+        self.labels = card.labels if card else tuple(map(str, range(classes)) if labels is None else labels)
+        self.pixel_range = card.pixel_range if card else pixel_range or natural
+        self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
+        self._takes_bytes = self.dtype == np.uint8 and np.array_equal(self._encoding, np.arange(256))
+        self._content, self._threads = self.path.read_bytes(), threads  # the file may be another one by and by
+        self._free: dict[int, list[Any]] = {1: [interpreter], BATCH: []}  # by images a call; those no thread is using
+        self._logits = self._batches = False
+        bright = np.linspace(16, 256, BATCH, dtype=int)[:, None, None, None]  # what differs is told apart
+        noise = np.random.default_rng(0).integers(0, bright, (BATCH, self.height, self.width, 3), np.uint8)
+        if card is None:
+            self._logits = not are_probabilities(self.predict(noise[::-4]))
+        if self.dtype.kind in "iu" and self.height * self.width <= SMALL:
+            self._batches = self._does_batches(noise)
+        self.remark = ""
+        if card:
+            told = {
+                "labels": labels and tuple(labels) != card.labels,
+                "pixel range": pixel_range not in (None, card.pixel_range),
+            }
+            contradicted = " and ".join(name for name, other in told.items() if other)
+            self.remark = contradicted and f"its card's {contradicted} count, not what was told"
+        else:
+            guesses = {
+                "numbers for labels": labels is None,
+                "pixels from {:g} to {:g}".format(*natural): pixel_range is None,
+                "logits for scores": self._logits,
+            }
+            assumed = ", ".join(guess for guess, made in guesses.items() if made)
+            self.remark = assumed and f"carries no card; assumed {assumed} (--labels, --pixel-range)"
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify images.
+
+        What an image gets does not depend on the others.
+
+        Args:
+            images: uint8, (N, height, width, 3), RGB, 0-255.
+
+        Returns:
+            Probabilities, float32, (N, classes).
+
+        Raises:
+            UsageError: images of another shape or type.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != (self.height, self.width, 3):
+            raise UsageError(
+                f"{self.path}: takes uint8 images (N, {self.height}, {self.width}, 3), "
+                f"not {images.dtype} {images.shape}"
+            )
+        probabilities = np.empty((len(images), len(self.labels)), np.float32)
+        batched = len(images) // BATCH * BATCH if self._batches else 0
+        for first, last, size in ((0, batched, BATCH), (batched, len(images), 1)):
+            for start in range(first, last, size):
+                probabilities[start : start + size] = self._scores(images[start : start + size])
+        scale, zero_point = self.output_quantization
+        if scale:
+            probabilities = (probabilities - zero_point) * np.float32(scale)
+        return _softmax(probabilities) if self._logits else probabilities
+
+    def _scores(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the output for one image or `BATCH`, from an interpreter that no other thread is using."""
+        free = self._free[len(images)]
+        try:
+            interpreter = free.pop()
+        except IndexError:
+            interpreter = load_interpreter(self._content, self._threads, images.shape)
+        interpreter.set_tensor(self._input, images if self._takes_bytes else self._encoding[images])
+        interpreter.invoke()
+        scores: NDArray[Any] = interpreter.get_tensor(self._output)
+        free.append(interpreter)
+        return scores
+
+    def _does_batches(self, noise: NDArray[np.uint8]) -> bool:
+        """Tell whether the graph also takes `BATCH` images a call, and says of some what it says of them alone.
+
+        No image takes less time so. But a call gives up Python's lock, and to get it back among threads that read
+        tiny photos may take as long as the call did: one for `BATCH` images. Only for integers, as sums of floats may
+        be rounded otherwise among others; and no graph with the shape of one image's features in a constant can.
+        """
+        try:
+            together = self._scores(noise)
+        except (ModelError, ValueError, RuntimeError):
+            return False
+        return np.array_equal(together[::4], np.concatenate([self._scores(image[None]) for image in noise[::4]]))
+
+    def _check_card(self, card: Card, classes: int) -> None:
+        """Raise `ModelError` unless the card says of the graph what the graph says of itself."""
+        if len(card.labels) != classes:
+            reason = f"{len(card.labels)} labels for {classes} outputs"
+        elif (card.height, card.width) != (self.height, self.width):
+            reason = f"{card.width}x{card.height} pixels for a graph of {self.width}x{self.height}"
+        elif (card.input_quantization, card.output_quantization) != (self.input_quantization, self.output_quantization):
+            reason = "another quantization than the graph"
+        else:
+            return
+        raise ModelError(f"{self.path}: its card has {reason}; copy or export the model again")
+
+
+def are_probabilities(scores: NDArray[np.float32]) -> bool:
+    """Tell whether a classifier's scores for random images can be probabilities; if not, they are logits."""
+    return bool(((scores > -ROUNDING) & (scores < 1 + ROUNDING)).all())
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:
+    """What black and white are if nobody says: 0 and 255, or the ends of what an 8-bit input can hold."""
+    if not scale or dtype.itemsize > 1:
+        return 0.0, 255.0
+    limits = np.iinfo(dtype)
+    return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
+
+
+def _encoding(dtype: np.dtype[Any], quantization: tuple[float, int], pixel_range: tuple[float, float]) -> NDArray[Any]:
+    """What each pixel value 0-255 is in the graph's input.
+
+    A quantized tensor stands for the real numbers `(q - zero_point) * scale`, so a pixel p enters as
+    `q = p / scale + zero_point`; a float tensor has scale 0 and takes the number as it is.
+    """
+    scale, zero_point = quantization
+    pixels = np.linspace(*pixel_range, 256)
+    if not scale:
+        return pixels.astype(dtype)
+    limits = np.iinfo(dtype)
+    encoded: NDArray[Any] = np.clip(np.rint(pixels / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    return encoded

@@ -1,0 +1,97 @@
+"""A saved Keras network -> class probabilities."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_edge.data import CLASSES, Split
+from cifar_edge.errors import ModelError, UsageError, first_line
+from cifar_edge.evaluation import Evaluation, evaluate
+from cifar_edge.tflite.cifar10 import load_cifar10_model, predict_cifar10
+from cifar_edge.training.networks import INPUT_SHAPE
+
+
+def evaluate_file(path: Path, split: Split) -> Evaluation:
+    """Classify the images of `split` with the model in `path` and compare.
+
+    Args:
+        path: the folder of a run, a `.keras` file (both need the extra `train`) or a `.tflite` file.
+        split: CIFAR-10 images.
+
+    Raises:
+        UsageError: no such file.
+        ModelError: it is no classifier of 32x32 images into CIFAR-10's classes.
+    """
+    if path.is_dir() or path.suffix == ".keras":
+        from cifar_edge.training.keras_file import load_model, predict
+
+        network = load_model(path / "model.keras" if path.is_dir() else path)
+        return evaluate(predict(network, split.images), split.labels)
+    return evaluate(predict_cifar10(load_cifar10_model(path), split.images), split.labels)
+
+
+AT_ONCE = 500 * 32 * 32  # pixels; a network of large photos would fill the memory
+SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
+
+
+def load_network(path: Path) -> Any:
+    """Load an image classifier from a `.keras` or `.h5` file, without running code that it may carry.
+
+    Raises:
+        UsageError: no such file.
+        ModelError: it cannot be loaded, or does not map (N, height, width, 3) to (N, classes).
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
+    if path.suffix == ".tflite":
+        raise UsageError(f"{path}: is exported already; give a run, a .keras or an .h5 file")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        shapes = (model.input_shape, model.output_shape)
+    except Exception as error:  # Keras raises anything for a damaged file
+        raise ModelError(
+            f"{path}: not a Keras model that can be loaded here ({first_line(error)}); train or copy it again"
+        ) from error
+    match shapes:
+        case (_, int(), int(), 3), (_, int(classes)) if classes > 1:
+            return model
+        case _:
+            raise ModelError(
+                f"{path}: maps {shapes[0]} to {shapes[1]}, but an image classifier maps (None, height, width, 3) "
+                "to (None, classes); give its input a fixed size, its output a number for each class, and save it again"
+            )
+
+
+def load_model(path: Path) -> Any:
+    """Load a CIFAR-10 classifier from a `.keras` file; as `load_network` otherwise.
+
+    Raises:
+        ModelError: it is no classifier of 32x32 images into ten classes.
+    """
+    model = load_network(path)
+    shapes = (model.input_shape, model.output_shape)
+    if shapes != SHAPES:
+        raise ModelError(
+            f"{path}: maps {shapes[0]} to {shapes[1]}, but a classifier of CIFAR-10 maps {SHAPES[0]} to {SHAPES[1]}"
+        )
+    return model
+
+
+def load_checkpoint(path: Path) -> Any:
+    """Load a model with its optimizer's state; raise `ModelError` if the file is damaged."""
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # as above
+        raise ModelError(f"{path}: this checkpoint cannot be loaded; start a new run") from error
+
+
+def predict(model: Any, images: NDArray[np.uint8 | np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities, float32 (N, classes), that a Keras model gives images (N, H, W, 3)."""
+    batch_size = max(1, AT_ONCE // math.prod(images.shape[1:3]))
+    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), np.float32)

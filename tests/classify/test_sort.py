@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifar_edge.classify.sort import check_folder, sort_photos
+from cifar_edge.errors import UsageError
+from cifar_edge.results.row import Row
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def row(path: str, label: str = "cat", content: str | None = None) -> Row:
+    """Return a photo's row; with `content`, make the photo."""
+    if content is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(content)
+        os.utime(path, (1e9, 1e9))
+    return Row(path, label, 0.5, ((label, 0.5),), "", 1.0, "m.tflite")
+
+
+def sort(*rows: Row, link: bool = False) -> list[Row]:
+    return list(sort_photos(rows, Path("sorted"), link))
+
+
+def found() -> dict[str, str]:
+    """What lies where in the folder."""
+    files = [path for path in Path("sorted").rglob("*") if not path.is_dir()]
+    return {str(path.relative_to("sorted")): path.read_text() for path in files}
+
+
+def test_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row("a/1.jpg", "cat", "one"), row("a/2.jpg", "unknown", "two")]
+    assert sort(*rows) == rows
+    assert found() == {"cat/1.jpg": "one", "unknown/2.jpg": "two"}
+    assert Path("sorted/cat/1.jpg").stat().st_mtime == 1e9
+    assert not Path("sorted/cat/1.jpg").is_symlink()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_photos_of_one_name_do_not_meet(link: bool) -> None:
+    rows = [row(f"{folder}/1.jpg", content=folder) for folder in "abcd"]
+    sort(*rows, link=link)
+    first = found()
+    assert sorted(first.values()) == ["a", "b", "c", "d"]
+    assert first["cat/1.jpg"] == "a"
+    assert all(name.startswith("cat/1") and name.endswith(".jpg") for name in first)
+    sort(*reversed(rows), link=link)  # as a resumed run does, or one on another day
+    assert found() == first
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_nothing_is_overwritten(link: bool) -> None:
+    Path("sorted/cat").mkdir(parents=True)
+    Path("sorted/cat/1.jpg").write_text("somebody's")
+    Path("sorted/cat/2.jpg").symlink_to("nowhere")
+    Path("sorted/cat/3.jpg").mkdir()
+    sort(*(row(f"a/{number}.jpg", content=f"{number}") for number in (1, 2, 3)), link=link)
+    assert Path("sorted/cat/1.jpg").read_text() == "somebody's"
+    assert Path("sorted/cat/2.jpg").is_symlink()
+    assert len(list(Path("sorted/cat").iterdir())) == 6
+
+
+def test_links_are_absolute() -> None:
+    sort(row("a/1.jpg", content="one"), link=True)
+    assert Path("sorted/cat/1.jpg").readlink() == Path("a/1.jpg").absolute()
+
+
+@pytest.mark.parametrize(
+    "label", ["../../up", "/etc", "..", ".", "", "a/b", "a\0b", ".hidden", "-rf", "x" * 300, "猫" * 300, "a\nb", "con:"]
+)
+def test_no_label_leads_elsewhere(label: str) -> None:
+    sort(row("a/1.jpg", label, "one"))
+    assert {path.name for path in Path().iterdir()} == {"a", "sorted"}
+    (folder,) = Path("sorted").iterdir()
+    assert [path.name for path in folder.iterdir()] == ["1.jpg"]
+    assert folder.name.isprintable()
+    assert not folder.name.startswith(".")
+
+
+def test_different_labels_have_different_folders() -> None:
+    sort(*(row("a/1.jpg", label, "one") for label in ("a/b", "a%2Fb", "a.b", "a b")))
+    assert len(list(Path("sorted").iterdir())) == 4
+
+
+def test_odd_names() -> None:
+    names = [os.fsdecode(b"caf\xe9.jpg"), "=1.jpg", "a\nb.jpg", "x" * 251 + ".jpg", "-rf.jpg"]
+    for _ in range(2):
+        sort(*(row(f"{folder}/{name}", content=folder) for name in names for folder in "ab"))
+    assert len(found()) == 2 * len(names)
+
+
+def test_unreadable_photos_stay_and_vanished_ones_are_errors() -> None:
+    unreadable = Row("a/1.jpg", "", None, (), "not an image", 1.0, "m.tflite")
+    assert sort(unreadable) == [unreadable]
+    (vanished,) = sort(row("a/2.jpg"))
+    assert (vanished.label, vanished.confidence, vanished.top) == ("", None, ())
+    assert vanished.error == "could not be copied: No such file or directory"
+    assert found() == {}
+
+
+def test_a_folder_that_would_feed_itself_is_refused() -> None:
+    Path("photos/deep").mkdir(parents=True)
+    Path("file").touch()
+    for folder in ("photos", "photos/sorted", "photos/deep/../x", "file", ".", "photos/.."):
+        with pytest.raises(UsageError, match=folder):
+            check_folder(Path(folder), [Path("photos")])
+    check_folder(Path("sorted"), [Path("photos")])
+
+
+def test_two_runs_do_not_sort_into_one_folder() -> None:
+    rows = [row("a/1.jpg", content="one"), row("a/2.jpg", content="two")]
+    first = sort_photos(rows, Path("sorted"), link=False)
+    next(first)
+    for refused in (lambda: sort(*rows), lambda: check_folder(Path("sorted"), [Path("a")])):
+        with pytest.raises(UsageError, match="sorted: another process is working on it"):
+            refused()
+    assert list(first) == rows[1:]
+    assert sort(*rows) == rows
+
+
+def test_a_card_whose_files_have_no_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    photo = row("a/1.jpg", content="one")
+    monkeypatch.setattr(os, "utime", refuse)
+    assert sort(photo) == [photo]
+    assert found() == {"cat/1.jpg": "one"}
+
+
+def test_a_photo_that_is_damaged_behind_what_was_read_is_an_error_and_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos = [row("a/1.jpg", content="one"), row("a/2.jpg", content="two")]
+    open_file = Path.open
+
+    def fail(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == Path("a/1.jpg"):
+            raise OSError(errno.EIO, "Input/output error")
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", fail)
+    damaged, whole = sort(*photos)
+    assert damaged.error == "could not be copied: Input/output error"
+    assert whole == photos[1]
+    assert found() == {"cat/2.jpg": "two"}
+
+
+def test_a_photo_that_goes_while_it_is_copied_has_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = row("a/1.jpg", content="one")
+    sync = os.fsync
+
+    def remove(descriptor: int) -> None:
+        sync(descriptor)
+        Path("a/1.jpg").unlink(missing_ok=True)
+
+    monkeypatch.setattr(os, "fsync", remove)
+    assert sort(photo) == [photo]
+    assert found() == {"cat/1.jpg": "one"}
+
+
+def test_a_name_that_the_target_refuses_costs_one_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sticks with exFAT refuse colons."""
+    real = Path.open
+
+    def refusing(path: Path, mode: str = "r", **how: Any) -> Any:
+        if ":" in path.name and mode == "wb":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(path, mode, **how)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    rows = sort(row("12:30.jpg", content="one"), row("2.jpg", content="two"))
+    assert rows[0].error == "could not be copied: Invalid argument; sorted may not take such a name"
+    assert (rows[0].label, rows[0].confidence, rows[0].top) == ("", None, ())
+    assert not rows[1].error
+    assert found() == {"cat/2.jpg": "two"}

@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cifar_edge import EdgeModel
+from cifar_edge.classify.watch import arrivals, settling, watch
+from cifar_edge.classify.watch.hook import Hook
+from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos import decode
+from cifar_edge.results.row import Row, to_line
+from tests.conftest import PHOTOS, Outcome
+
+KITTEN, KINGFISHER = PHOTOS / "cat" / "kitten_playing.jpg", PHOTOS / "bird" / "kingfisher.jpg"
+PATIENCE = 30  # seconds; a busy computer may need them
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> EdgeModel:
+    return EdgeModel(run / "cnn-int8.tflite")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with Image.open(KITTEN) as photo:
+        photo.resize((32, 32)).save(folder / "first.png")
+    return folder
+
+
+class Watched(list[str]):
+    """The names of photos that have a row, as they come."""
+
+    def wait(self, count: int) -> None:
+        began = time.monotonic()
+        while len(self) < count:
+            assert time.monotonic() - began < PATIENCE, self
+            time.sleep(0.05)
+
+
+@contextmanager
+def watching(photos: Path, model: EdgeModel, **options: float) -> Iterator[Watched]:
+    names, stop, failures = Watched(), threading.Event(), []
+
+    def work() -> None:
+        try:
+            rows = watch.watch(photos, model, photos.parent / "results.jsonl", 2, stop=stop, **options)
+            names.extend(Path(row.path).name for row in rows)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield names
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    files = folder.glob("results*.jsonl")
+    return [json.loads(line) for file in sorted(files) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture
+def only_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is not told of a new photo will not find it."""
+    monkeypatch.setattr(arrivals, "POLL", 10 * PATIENCE)
+    monkeypatch.setattr(arrivals, "SEARCH", 10 * PATIENCE)
+
+
+@pytest.mark.usefixtures("only_told")
+@pytest.mark.parametrize("options", [{}, {"poll": 0.2}], ids=["told", "searched"])
+def test_what_is_there_and_what_arrives_is_classified_once(
+    options: dict[str, float], photos: Path, model: EdgeModel
+) -> None:
+    with watching(photos, model, **options) as names:
+        names.wait(1)
+        shutil.copy(KITTEN, photos)
+        shutil.copytree(PHOTOS / "bird", photos / "new" / "birds")
+        (photos / "notes.txt").write_text("no photo")
+        names.wait(6)
+        (photos / "first.png").touch()
+        shutil.copy(PHOTOS / "ship" / "yacht.png", photos / "last.png")
+        names.wait(7)
+    written = rows(photos.parent)
+    assert sorted(row["path"] for row in written) == sorted(str(path) for path in photos.rglob("*.*g"))
+    assert all(row["label"] for row in written)
+
+
+@pytest.mark.usefixtures("only_told")
+def test_a_folder_that_is_replaced_is_watched_on(photos: Path, model: EdgeModel) -> None:
+    with watching(photos, model) as names:
+        names.wait(1)
+        shutil.rmtree(photos)
+        photos.mkdir()  # likely with the same inode
+        shutil.copy(KITTEN, photos / "found.jpg")
+        names.wait(2)
+        shutil.copy(KITTEN, photos / "told.jpg")
+        names.wait(3)
+        photos.rename(photos.with_name("pulled"))
+        time.sleep(2 * watch.TICK)  # nothing is there
+        photos.mkdir()
+        shutil.copy(KINGFISHER, photos / "plugged.jpg")
+        names.wait(4)
+    assert list(names) == ["first.png", "found.jpg", "told.jpg", "plugged.jpg"]
+
+
+def test_it_waits_until_a_photo_is_complete(photos: Path, model: EdgeModel) -> None:
+    content = KINGFISHER.read_bytes()
+    with watching(photos, model) as names:
+        with (photos / "slow.jpg").open("wb", buffering=0) as file:
+            file.write(content[: len(content) // 2])
+            names.wait(1)
+            time.sleep(2 * settling.SETTLED)  # long enough to be taken for complete, and found damaged
+            file.write(content[len(content) // 2 :])
+        names.wait(2)
+    assert [row["error"] for row in rows(photos.parent)] == ["", ""]
+
+
+def test_a_damaged_photo_gets_its_row_in_the_end(
+    photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "GIVEN_UP", 1.5)
+    (photos / "torn.jpg").write_bytes(KINGFISHER.read_bytes()[:20_000])
+    (photos / "empty.jpg").touch()
+    (photos / "gone.jpg").touch()
+    with watching(photos, model) as names:
+        (photos / "gone.jpg").unlink()
+        names.wait(3)
+    assert {Path(row["path"]).name for row in rows(photos.parent) if row["error"]} == {"torn.jpg", "empty.jpg"}
+
+
+def test_neither_a_wrong_clock_nor_a_passing_failure_costs_a_photo(
+    photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = KINGFISHER.read_bytes()
+    (photos / "slow.jpg").write_bytes(content[: len(content) // 2])
+    shutil.copy(KITTEN, photos / "old.jpg")
+    for photo in photos.iterdir():
+        os.utime(photo, (0, 0))
+    now, reading, failures = time.time, decode.load, ["old.jpg"]
+    monkeypatch.setattr(time, "time", lambda: now() + 120)  # as where a share's times come from another computer
+    monkeypatch.setattr(settling, "GIVEN_UP", 4.0)
+
+    def load(path: str, **options: Any) -> Any:
+        if (name := Path(path).name) in failures:
+            failures.remove(name)
+            raise ImageError("Input/output error")
+        return reading(path, **options)
+
+    monkeypatch.setattr(decode, "load", load)
+    with watching(photos, model) as names:
+        names.wait(1)
+        time.sleep(2 * settling.SETTLED)
+        (photos / "slow.jpg").write_bytes(content)
+        names.wait(3)
+    assert not failures
+    assert [row["error"] for row in rows(photos.parent)] == ["", "", ""]
+
+
+def test_it_goes_on_over_many_files_of_results(photos: Path, model: EdgeModel) -> None:
+    for number in range(10):
+        shutil.copy(photos / "first.png", photos / f"{number}.png")
+    with watching(photos, model, rotate=300) as names:
+        names.wait(11)
+    with (photos.parent / "results.jsonl").open("ab") as file:
+        file.write(b'{"path": "torn by a pulled pl')
+    shutil.copy(KITTEN, photos / "later.jpg")
+    with watching(photos, model, rotate=300) as names:
+        names.wait(1)
+        time.sleep(2 * watch.TICK)
+    assert list(names) == ["later.jpg"]
+    assert len({row["path"] for row in rows(photos.parent)}) == len(rows(photos.parent)) == 12
+    assert (photos.parent / "results.4.jsonl").exists()
+
+
+def test_a_file_that_cannot_get_its_number_is_named(photos: Path, model: EdgeModel) -> None:
+    output = photos.parent / "results.jsonl"
+    found = watch.watch(photos, model, output, rotate=1)
+    next(found)
+    (photos.parent / "results.1.jsonl").mkdir()
+    shutil.copy(KITTEN, photos)
+    with pytest.raises(OSError, match="results") as failure:
+        next(found)
+    assert failure.value.filename == str(output)
+    assert [Path(row["path"]).name for row in map(json.loads, output.read_text().splitlines())] == ["first.png"]
+
+
+@pytest.mark.parametrize("left", ["{", '{"pa', '{"path": "/a.jp', '{"path": "/a.jp\0\0', "\0\0\0"])
+@pytest.mark.parametrize("whole", [0, 2])
+def test_what_a_crash_leaves_is_cut_off(
+    left: str, whole: int, photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "SETTLED", 0)
+    output = photos.parent / "results.jsonl"
+    before = b"".join(to_line(made("cat", str(number))) for number in range(whole))
+    output.write_bytes(before + left.encode())
+    with closing(watch.watch(photos, model, output)) as found:
+        next(found)
+    assert output.read_bytes().startswith(before)
+    assert len(rows(photos.parent)) == whole + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"path": "mine", "label": "cat"}\n{"path": "yours", "label": "dog"}\n', 1),
+        ("{}\n\n{}\n", 2),
+        ("{}\n{}\n" + '{"path": "half a row\n' + "{}\n", 3),
+        ("{}\nmy notes", 2),
+    ],
+    ids=["foreign", "blank", "torn in the middle", "added"],
+)
+def test_what_no_crash_leaves_is_left_alone(text: str, line: int, photos: Path, model: EdgeModel) -> None:
+    output = photos.parent / "results.jsonl"
+    content = text.encode().replace(b"{}\n", to_line(made("cat")))
+    output.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"results.jsonl, line {line}: not a row"):
+        next(watch.watch(photos, model, output))
+    assert output.read_bytes() == content
+
+
+def command(photos: Path, run: Path, *options: object) -> list[str]:
+    output = photos.parent / "results.jsonl"
+    arguments = [photos, "--output", output, "--model", run / "cnn-int8.tflite", *options]
+    return [sys.executable, "-m", "cifar_edge", "watch", *map(str, arguments)]
+
+
+def test_killed_again_and_again_it_loses_and_repeats_nothing(photos: Path, run: Path) -> None:
+    for number in range(400):
+        os.link(photos / "first.png", photos / f"{number}.png")
+    for _ in range(3):
+        process = subprocess.Popen(command(photos, run), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout
+        for _ in range(random.randint(1, 100)):
+            process.stdout.readline()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    with subprocess.Popen(command(photos, run, "--quiet"), stderr=subprocess.PIPE, text=True) as process:
+        began = time.monotonic()
+        while len(rows(photos.parent)) < 401 and time.monotonic() - began < PATIENCE:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr
+        assert process.stderr.read() == ""
+    paths = [row["path"] for row in rows(photos.parent)]
+    assert len(paths) == len(set(paths)) == 401
+
+
+def made(label: str, path: str = "a b; $HOME.jpg", error: str = "") -> Row:
+    return Row(path, label, 0.5, ((label, 0.5),), error, 1.0, "cnn-int8.tflite")
+
+
+def test_a_program_is_run_for_a_label_without_a_shell(tmp_path: Path, model: EdgeModel) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> {tmp_path / 'arguments'}\n")
+    program.chmod(0o755)
+    run = Hook(["cat", "unknown"], f"{program} 'one argument'", model.labels)
+    assert [run(row) for row in (made("cat"), made("dog"), made("unknown"), made("", error="torn"))] == [""] * 4
+    assert (tmp_path / "arguments").read_text().splitlines() == [
+        *("one argument", "a b; $HOME.jpg", "cat", "0.5"),
+        *("one argument", "a b; $HOME.jpg", "unknown", "0.5"),
+    ]
+    assert "ended with 1" in Hook(["cat"], "false", model.labels)(made("cat"))
+    program.unlink()
+    assert "No such file" in run(made("cat"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "which folder?"),
+        (["nowhere"], "no such folder to watch"),
+        (["photos", "--output", "results.csv"], "must end in .jsonl"),
+        (["photos", "--output", "other.jsonl"], "other.jsonl, line 1: not a row"),
+        (["photos", "--output", "nowhere/results.jsonl"], "nothing can be written there"),
+        (["photos", "--on-label", "cat"], "give both"),
+        (["photos", "--on-label", "tiger", "--run", "true"], "the model knows airplane"),
+        (["photos", "--on-label", "cat", "--run", "no-such-program"], "no such program"),
+        (["photos", "--on-label", "cat", "--run", "it's"], "No closing quotation"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(
+    arguments: list[str],
+    reason: str,
+    photos: Path,
+    run: Path,
+    cifar_edge: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    Path("other.jsonl").write_text('{"mine": 1}\n')
+    outcome = cifar_edge("watch", *arguments, "--model", run / "cnn-int8.tflite", "--quiet")
+    assert outcome.code == 2
+    assert reason in outcome.err
+    assert Path("other.jsonl").read_text() == '{"mine": 1}\n'
+
+
+def test_two_cannot_write_the_same_results(photos: Path, model: EdgeModel) -> None:
+    with watching(photos, model) as names:
+        names.wait(1)
+        with pytest.raises(UsageError, match="another run is writing it"):
+            next(watch.watch(photos, model, photos.parent / "results.jsonl"))

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cifar_edge import EdgeModel
+from cifar_edge.data import CLASSES
+from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.export.convert import convert
+from cifar_edge.tflite.names import find_model
+
+
+@pytest.fixture(scope="module")
+def foreign() -> keras.Model:
+    """A network of another size that says which third of the image is brightest."""
+    image = keras.Input((24, 48, 3))
+    means = keras.layers.AveragePooling2D((24, 16))(image)
+    score = keras.layers.Conv2D(1, 1, kernel_initializer="ones", name="sum")(means)
+    return keras.Model(image, keras.layers.Softmax()(keras.layers.Flatten()(score)), name="thirds")
+
+
+def brightest(third: int) -> np.ndarray:
+    image = np.full((1, 24, 48, 3), 40, np.uint8)
+    image[:, :, 16 * third : 16 * third + 16] = 60
+    return image
+
+
+def test_labels_size_and_classes_come_from_the_file(run: Path) -> None:
+    model = EdgeModel(run / "cnn-int8.tflite")
+    assert (model.labels, model.height, model.width) == (CLASSES, 32, 32)
+
+
+def test_a_model_without_a_card_and_of_another_size_works(foreign: keras.Model, tmp_path: Path) -> None:
+    images = np.concatenate([brightest(third) for third in (0, 1, 2)])
+    for name, content in ((name, convert(foreign, name, images)) for name in ("float32", "int8")):
+        (tmp_path / name).write_bytes(content)
+        model = EdgeModel(tmp_path / name)
+        assert model.card is None
+        assert (model.labels, model.height, model.width) == (("0", "1", "2"), 24, 48)
+        probabilities = model.predict(images)
+        assert (probabilities.shape, probabilities.dtype) == ((3, 3), np.float32)
+        assert probabilities.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_logits_of_a_model_without_a_card_become_probabilities(name: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(image))
+    network, images = keras.Model(image, logits), np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    (tmp_path / "logits.tflite").write_bytes(convert(network, name, images))
+    model = EdgeModel(tmp_path / "logits.tflite")
+    assert "logits for scores" in model.remark
+    assert np.allclose(model.predict(images), keras.ops.softmax(network(images.astype(np.float32))), atol=0.1)
+    assert np.allclose(model.predict(images).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_images_of_one_call_get_what_they_get_alone(mixed: bool, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    pixels = keras.layers.Conv2D(8, 3, kernel_initializer="random_normal")(image / 255)
+    if mixed:  # with those of a neighbour, should a call ever take several images
+        twice = keras.ops.concatenate([pixels, pixels], axis=0)
+        pixels = pixels + keras.ops.slice(twice, (1, 0, 0, 0), (1, *pixels.shape[1:]))
+    means = keras.layers.GlobalAveragePooling2D()(pixels)
+    scores = keras.layers.Dense(3, "softmax", kernel_initializer="random_normal")(100 * means)
+    bright = np.linspace(16, 256, 37, dtype=int)[:, None, None, None]
+    images = np.random.default_rng(1).integers(0, bright, (37, 16, 16, 3), np.uint8)
+    (tmp_path / "model.tflite").write_bytes(convert(keras.Model(image, scores), "int8", images))
+    model = EdgeModel(tmp_path / "model.tflite")
+    alone = np.concatenate([model.predict(image[None]) for image in images])
+    assert len(np.unique(alone, axis=0)) > 10
+    with ThreadPoolExecutor(4) as threads:
+        for together in threads.map(model.predict, [images] * 20):
+            assert np.array_equal(together, alone)
+
+
+def test_predictions_do_not_depend_on_neighbours(run: Path, sample: object) -> None:
+    model = EdgeModel(run / "cnn-int8.tflite", threads=2)
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    together = model.predict(images)
+    assert np.array_equal(together, np.concatenate([model.predict(image[None]) for image in images]))
+    assert model.predict(images[:0]).shape == (0, 10)
+    for wrong in (images[0], images[:, :16], images.astype(np.float32)):
+        with pytest.raises(UsageError, match=r"takes uint8 images \(N, 32, 32, 3\)"):
+            model.predict(wrong)
+
+
+def test_what_is_no_model_is_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.tflite: no such model file"):
+        EdgeModel(tmp_path / "gone.tflite")
+    content = (run / "cnn-int8.tflite").read_bytes()
+    for name, wrong in (("text", b"hello"), ("empty", b""), ("truncated", content[:100_000]), ("zeros", bytes(9999))):
+        (tmp_path / name).write_bytes(wrong)
+        with pytest.raises(ModelError, match=f"{name}: not a TFLite model"):
+            EdgeModel(tmp_path / name)
+
+
+def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:
+    vector = keras.Input((8,))
+    network = keras.Model(vector, keras.layers.Dense(3)(vector))
+    network.export(str(tmp_path / "saved"), format="tf_saved_model", verbose=False)
+    import tensorflow as tf
+
+    (tmp_path / "vector.tflite").write_bytes(
+        tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved")).convert()
+    )
+    with pytest.raises(ModelError, match=r"vector\.tflite: not an image classifier"):
+        EdgeModel(tmp_path / "vector.tflite")
+
+
+def test_models_that_ship_are_found_by_name() -> None:
+    assert EdgeModel("nano").card.name == "nano"
+    assert find_model("small").name == "small-int8.tflite"
+    assert find_model("nano-float32").name == "nano-float32.tflite"
+
+
+def test_an_export_is_found_by_its_name(tmp_path: Path) -> None:
+    for age, folder in enumerate(("newer", "older")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cnn-int8.tflite").touch()
+        os.utime(tmp_path / folder / "cnn-int8.tflite", (1000 - age, 1000 - age))
+    assert find_model(Path("cnn-int8"), tmp_path) == tmp_path / "newer" / "cnn-int8.tflite"
+    older = tmp_path / "older" / "cnn-int8.tflite"
+    assert find_model(older, tmp_path) == older
+    for unknown in ("cnn-float32", "*", "older/cnn-int8"):
+        with pytest.raises(UsageError, match="no such model file, none that ships"):
+            find_model(Path(unknown), tmp_path)
