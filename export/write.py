@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -31,6 +30,9 @@ from cifar_edge.tflite.graph import operations
 from cifar_edge.tflite.interpreter import litert
 from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.training.keras_file import predict
+
+RAW_PIXELS = (0.0, 255.0)
+"""Black and white in everything that is exported; scaling lives inside the graph."""
 
 DEBUGGED = 100  # images that give a layer's signal to noise; more move it by tenths of a dB
 
@@ -159,26 +161,18 @@ def export(
         return _write(source, models, float32, by_keras, exam, record)
 
 
-def load_graph(content: bytes) -> EdgeModel:
-    """Return a converted model, with or without a card, ready to be tried."""
-    # LiteRT maps the file into memory and keeps it, whatever becomes of its name.
-    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-        file.write(content)
-        file.flush()
-        return EdgeModel(file.name, pixel_range=(0.0, 255.0))
-
-
 def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, licence: str | None) -> _Converted:
+    path = source.file.with_name(f"{source.name}-{name}.tflite")
     network, images = source.classifier(), resized(calibration.images, source.size)
     converted = convert(network, name, images)
-    bare = load_graph(converted)
+    bare = EdgeModel.from_bytes(converted, path.name, pixel_range=RAW_PIXELS)
     card = Card(
         name=source.network.name,
         format=name,
         labels=source.labels,
         height=bare.height,
         width=bare.width,
-        pixel_range=(0.0, 255.0),
+        pixel_range=RAW_PIXELS,
         fit=FIT,
         input_quantization=bare.input_quantization,
         output_quantization=bare.output_quantization,
@@ -190,10 +184,10 @@ def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, li
         licence=licence,
     )
     graph = with_place_for_seal(converted)
-    model = load_graph(card.behind(graph))  # what is tried is what will be written, but for the accuracy
+    # What is tried is what will be written, but for the accuracy.
+    model = EdgeModel.from_bytes(card.behind(graph), path.name)
     debugged = exam.images[:: len(exam.images) // DEBUGGED]
     layers = signal_to_noise(network, images, debugged) if name == "int8" else {}
-    path = source.file.with_name(f"{source.name}-{name}.tflite")
     return _Converted(path, card, graph, model, model.predict(exam.images), layers)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow.parquet  # noqa: F401
 
-from cifar_edge.classify import folder
+from cifar_edge.classify import pipeline
 from cifar_edge.cli import app
 
 
@@ -57,7 +57,7 @@ def main(photos: str, model: str, output: Path, kills: int) -> None:
     sys.argv = ["cifar-edge", "classify", photos, "--model", "nowhere.tflite"]
     with contextlib.suppress(SystemExit):  # at once, but with all that is imported on the way
         app.main()
-    folder.perf_counter = lambda: 0.0  # type: ignore[attr-defined] # rows are to be equal to the byte
+    pipeline.perf_counter = lambda: 0.0  # type: ignore[attr-defined] # rows are to be equal to the byte
     reference, sorted_into = output.with_stem("reference"), output.with_suffix("")
     began = time.monotonic()
     wait(start(photos, model, reference, reference.with_suffix("")))

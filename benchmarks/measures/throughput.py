@@ -22,7 +22,6 @@ from cifar_edge.classify.folder import classify_folder
 from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode
 from cifar_edge.photos.find import find
-from cifar_edge.results.formats import save
 from cifar_edge.results.journal import Journal
 from cifar_edge.results.row import Row
 from cifar_edge.system.silence import silenced
@@ -122,10 +121,10 @@ def _with_output(photos: Path | Sequence[Path], model: EdgeModel) -> None:
 
 def _write(rows: Sequence[Row], output: Path) -> None:
     """Write rows as a run does: once as they come, and once as CSV."""
-    with Journal(output, {}, resume=False) as journal:
-        for _ in journal.record(rows):
+    with Journal(output, b"{}", resume=False) as journal:
+        for _ in journal.add(rows):
             pass
-        save(journal.rows(), output, top_k=1)
+        journal.finish()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -20,7 +20,8 @@ from cifar_edge.evaluation import evaluate
 from cifar_edge.export.calibration import from_training_set
 from cifar_edge.export.convert import convert
 from cifar_edge.export.source import load_source
-from cifar_edge.export.write import load_graph
+from cifar_edge.export.write import RAW_PIXELS
+from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.training.run import Run
 
 NOISE = ("gaussian_noise", 5)
@@ -66,7 +67,7 @@ def noisy_calibration(folders: Sequence[Path]) -> Iterator[tuple[object, ...]]:
         for share in SHARES:
             chosen = np.random.default_rng(1).permutation(len(calibration)) < share * len(calibration)
             graphs.append(convert(network, "int8", np.where(chosen[:, None, None, None], noisy, calibration)))
-        models = [load_graph(graph) for graph in graphs]
+        models = [EdgeModel.from_bytes(graph, "int8", pixel_range=RAW_PIXELS) for graph in graphs]
         for name, images in shown.items():
             shares = (evaluate(model.predict(images), held_out.labels).accuracy for model in models)
             yield (folder.name, name, *(f"{share:.2%}" for share in shares))

@@ -118,4 +118,4 @@ def _model(name: str | Path) -> Finding:
     found = f"{model.path}: {len(model.labels)} classes, {latency.median / 1e3:.2f} ms an image by {how}"
     if not model.accelerated:
         return Finding("model", found, "several times slower than it could be: install the newest ai-edge-litert")
-    return Finding("model", found, model.remark)
+    return Finding("model", found, model.note)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
 
-from cifar_edge.classify.options import default_fit, readers_for, workers_for
+from cifar_edge.classify.options import Setup, readers_for, set_up
 from cifar_edge.classify.pipeline import classifier, classify_files
 from cifar_edge.classify.sort import check_folder, sort_photos
-from cifar_edge.errors import ResultsError, UsageError, first_line
-from cifar_edge.photos.find import absolute, at_least_one, order, photos_in, places_of
-from cifar_edge.results.formats import check_output, save
+from cifar_edge.errors import UsageError
+from cifar_edge.photos.find import absolute, at_least_one, photos_in, places_of
+from cifar_edge.results.formats import check_output
 from cifar_edge.results.journal import Journal
-from cifar_edge.results.parquet_folder import DataSet
-from cifar_edge.results.request import Options, request
+from cifar_edge.results.parquet_folder import ParquetFolder
+from cifar_edge.results.request import request
 from cifar_edge.results.row import Row
-from cifar_edge.system import uris
+from cifar_edge.system.uris import Uri, place_of
 from cifar_edge.tflite.model import EdgeModel
+
+if TYPE_CHECKING:
+    from cifar_edge.classify.report import Report
 
 
 def classify_folder(
@@ -35,7 +38,8 @@ def classify_folder(
     link: bool = False,
     output: str | Path | None = None,
     resume: bool = False,
-    finish: Callable[[], None] = lambda: None,
+    report: str | Path | None = None,
+    say: Callable[[str], None] = lambda message: None,
 ) -> Generator[Row, None, None]:
     """Classify photos and whole folders of them.
 
@@ -45,7 +49,7 @@ def classify_folder(
     A few threads work ahead, so that memory does not grow with the number of photos.
 
     With `output`, rows are durable within a second in `<output>.partial`, and become `output` after
-    the last one; so take them all, if only by `for row in ...: pass`. A URI as `output` is a `DataSet`, whose
+    the last one; so take them all, if only by `for row in ...: pass`. A URI as `output` is a `ParquetFolder`, whose
     parts are durable, and whose paths are absolute.
 
     Args:
@@ -59,77 +63,105 @@ def classify_folder(
         min_confidence: 0-1; below it the label is "unknown".
         sort_into: also copy each photo into a folder of its label's name in this one.
         link: make links there instead of copies.
-        output: also write the rows to this file: .csv, .jsonl or .parquet; or to a data set at this URI.
+        output: also write the rows to this file: .csv, .jsonl or .parquet; or to a folder of parts at this URI.
         resume: go on with what a stopped run to the same `output` has left, if it has left anything;
             its rows are yielded again, also those of photos that have changed and those with errors.
-        finish: called after the last row; should it fail, the stopped run has nothing but this left to do.
+        report: also write this page, .html, after the last row.
+        say: called with what is going on, for a user who waits.
 
     Yields:
-        One row for each file, in the order of `find`; a file that cannot be read has its reason there. Of a data set
-        that is resumed, first the rows that are there, part by part.
+        One row for each file, in the order of `find`; a file that cannot be read has its reason there. Of a folder
+        of parts that is resumed, first the rows that are there, part by part.
 
     Raises:
         UsageError: a path does not exist, there is no photo at all, an argument is out of range, or
             a stopped run was asked for something else.
         ModelError: the model cannot be used.
-        ResultsError: with `output`, a row cannot be written, a photo not copied or `finish` not be done, as on a
-            full disk.
-        OSError: without `output`, a photo cannot be copied or `finish` not be done.
+        ResultsError: with `output`, a row cannot be written, a photo not copied or the report not be made, as on
+            a full disk.
+        OSError: without `output`, a photo cannot be copied or the report not be made.
         StorageError: a URI cannot be reached.
     """
-    places = places_of(paths)
-    if uris.is_remote(output):
+    setup = set_up(
+        model,
+        workers,
+        fit=fit,
+        exif_thumbnails=exif_thumbnails,
+        top_k=top_k,
+        min_confidence=min_confidence,
+    )
+    places, place = places_of(paths), None if output is None else place_of(output)
+    if isinstance(place, Uri):
         places = absolute(places)
-    model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    workers = workers_for(workers)
-    options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
-    rows_of = classifier(model, options, workers)
-    if output is None and resume:
+    if place is None and resume:
         raise UsageError("nothing can be resumed without the file of results: name it")
     if link and sort_into is None:
         raise UsageError("links are a way to sort photos: name a folder to sort them into")
+    page = None if report is None else _page(Path(report), places, setup)
     files = at_least_one(photos_in(places), places)
     if sort_into is not None:
         check_folder(Path(sort_into), places)
 
-    def classify(files: Iterable[str]) -> Generator[Row, None, None]:
-        rows = classify_files(files, rows_of, readers_for(workers, places))
+    def classify(files: Iterable[str]) -> Iterator[Row]:
+        rows = classify_files(files, classifier(setup), readers_for(setup.workers, places))
         return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
 
-    if output is None:
-        return _finished(classify(files), finish)
-    asked = request(places, model, options, sort_into, link)
-    if uris.is_remote(output):
-        return _finished(DataSet(str(output), asked, resume).complete(files, classify), finish)
-    output = Path(os.path.realpath(output))  # a link keeps pointing to the results
-    if str(output) in map(os.path.realpath, (model.path, *places)):
-        raise UsageError(f"{output}: is what is read; write the results elsewhere")
-    check_output(output)
-    return _journaled(files, classify, Journal(output, asked, resume), partial(save, path=output, top_k=top_k), finish)
+    if place is None:
+        return _reported(classify(files), page, say, timed=True)
+    asked = request(places, setup.model, setup.options, sort_into, link)
+    return _stored(files, classify, _store(place, asked, setup, places, resume), page, say)
 
 
-def _finished(rows: Iterable[Row], finish: Callable[[], None]) -> Generator[Row, None, None]:
-    yield from rows
-    finish()
+def _page(path: Path, places: Sequence[Path | Uri], setup: Setup) -> Report:
+    from cifar_edge.classify.report import Report  # few runs need it
+
+    if any(isinstance(place, Uri) for place in places):
+        raise UsageError(f"{path}: a report shows photos of this machine; leave it out, or copy them here first")
+    return Report(path, setup.model, setup.workers)
 
 
-def _journaled(
+def _store(
+    place: Path | Uri, asked: bytes, setup: Setup, places: Sequence[Path | Uri], resume: bool
+) -> Journal | ParquetFolder:
+    """Return what keeps the rows: a URI output is a folder of parts, a path is a file."""
+    if isinstance(place, Uri):
+        return ParquetFolder(place, asked, setup.model.labels, resume=resume)
+    if os.path.realpath(place) in map(os.path.realpath, (setup.model.path, *places)):
+        raise UsageError(f"{place}: is what is read; write the results elsewhere")
+    check_output(Path(os.path.realpath(place)))
+    return Journal(place, asked, setup.options.top_k, resume=resume)
+
+
+def _stored(
     files: Iterable[str],
     classify: Callable[[Iterable[str]], Iterator[Row]],
-    journal: Journal,
-    save_all: Callable[[Iterator[Row]], None],
-    finish: Callable[[], None],
+    store: Journal | ParquetFolder,
+    page: Report | None,
+    say: Callable[[str], None],
 ) -> Generator[Row, None, None]:
-    """Classify the files that have no row yet; yield all rows, and when there are no more, save them and finish."""
-    try:
-        with journal:
-            new = journal.record(classify(journal.unrecorded(files)))
-            yield from heapq.merge(journal.rows(), new, key=lambda row: order(row.path))
-            save_all(journal.rows())
-            finish()
-            journal.remove()
-    except OSError as error:
-        raise ResultsError(
-            f"{error.filename or journal.path}: {error.strerror or first_line(error)}; put that right and go on with "
-            f"the same command and --resume: the rows so far are in {journal.path}"
-        ) from error
+    """Classify the files that have no row yet; yield all rows, and make the results.
+
+    The report comes last: should it fail, a resumed run has nothing but the report left to do.
+    """
+    with store:
+        new = classify(file for file in files if not store.has(file))
+        yield from _reported(_finished(store, new), page, say, timed=not store.resumed)
+
+
+def _finished(store: Journal | ParquetFolder, new: Iterator[Row]) -> Iterator[Row]:
+    yield from store.extend(new)
+    store.finish()
+
+
+def _reported(
+    rows: Iterable[Row], page: Report | None, say: Callable[[str], None], *, timed: bool
+) -> Generator[Row, None, None]:
+    """Yield the rows; after the last one, write the report if there is to be one."""
+    started = perf_counter()
+    for row in rows:
+        if page:
+            page.add(row)
+        yield row
+    if page:
+        say(f"making the report {page.path}")
+        page.write(perf_counter() - started if timed else None)

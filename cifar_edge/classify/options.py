@@ -1,37 +1,64 @@
-"""Options of a run, and what they are if nobody says."""
+"""What every run begins with: model, options and workers, checked before any work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from cifar_edge.errors import UsageError
 from cifar_edge.photos import decode
-from cifar_edge.system import uris
+from cifar_edge.results.request import Options
 from cifar_edge.system.machine import default_workers
+from cifar_edge.system.uris import Uri
 from cifar_edge.tflite.model import EdgeModel
 
 REMOTE_READERS = 8  # threads for each worker where photos come over a network; one of them decodes, the others wait
 
 
-def workers_for(asked: int | None) -> int:
-    """Return how many threads decode: as many as asked for, or else what suits this computer.
+class Setup(NamedTuple):
+    """A model, the options of the rows, and how many threads decode."""
+
+    model: EdgeModel
+    options: Options
+    workers: int
+
+
+def set_up(
+    model: str | Path | EdgeModel,
+    workers: int | None = None,
+    *,
+    fit: str | None = None,
+    exif_thumbnails: bool = False,
+    top_k: int = 1,
+    min_confidence: float = 0.0,
+) -> Setup:
+    """Load a model and check the options of a run.
+
+    Args:
+        model: a `.tflite` file, a name, or an `EdgeModel`.
+        workers: threads that decode; by default one for each processor, fewer where there is little memory.
+        fit: by default as the model's card says.
+        exif_thumbnails: see `Options`.
+        top_k: see `Options`.
+        min_confidence: see `Options`.
 
     Raises:
-        UsageError: none are asked for.
+        UsageError: an option is out of range, or there is no such model.
+        ModelError: the model cannot be used.
     """
-    if asked is None:
-        return default_workers()
-    if asked < 1:
-        raise UsageError(f"workers {asked}: it takes one at least")
-    return asked
+    model = model if isinstance(model, EdgeModel) else EdgeModel(model)
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers {workers}: give 1 or more")
+    if not 1 <= top_k <= len(model.labels):
+        raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    fit = fit or (model.card.fit if model.card else decode.FIT)
+    decode.check_fit(fit)
+    return Setup(model, Options(fit, exif_thumbnails, top_k, min_confidence), workers or default_workers())
 
 
-def readers_for(workers: int, places: Iterable[Path | str]) -> int:
+def readers_for(workers: int, places: Iterable[Path | Uri]) -> int:
     """Return how many threads `classify_files` needs for as many workers to have work."""
-    return workers * (REMOTE_READERS if any(map(uris.is_remote, places)) else 1)
-
-
-def default_fit(model: EdgeModel) -> str:
-    """Return how photos are made to fit if nobody says: as the model's card says."""
-    return model.card.fit if model.card else decode.FIT
+    return workers * (REMOTE_READERS if any(isinstance(place, Uri) for place in places) else 1)

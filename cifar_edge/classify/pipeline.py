@@ -15,7 +15,8 @@ from time import perf_counter, thread_time
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.classify.options import Setup
+from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode
 from cifar_edge.results.request import Options
 from cifar_edge.results.row import UNKNOWN, Row
@@ -31,52 +32,32 @@ AHEAD = 16  # batches each worker may be ahead of the row that is next
 LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
 
 
-def classifier(
-    model: EdgeModel, options: Options, workers: int, memory: float | None = None
-) -> Callable[[Sequence[str]], list[Row]]:
-    """Return what makes rows of a few files, paths or URIs.
+def classifier(setup: Setup, memory: float | None = None) -> Callable[[Sequence[str]], list[Row]]:
+    """Return a function that takes a few files, paths or URIs, and returns the rows of the first of them.
+
+    As many threads as there are workers may use it for paths, more for URIs.
 
     Args:
-        model: to classify with.
-        options: of the rows.
-        workers: how many threads may decode at a time; as many may use it for paths, more for URIs.
-        memory: bytes that each may take for a photo; by default what these workers have on this computer.
-
-    Raises:
-        UsageError: an option is out of range.
+        setup: model, options and workers.
+        memory: bytes that each worker may take for a photo; by default what they have on this computer.
     """
-    if not 1 <= options.top_k <= len(model.labels):
-        raise UsageError(
-            f"top-k {options.top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many"
-        )
-    if not 0 <= options.min_confidence <= 1:
-        raise UsageError(f"min-confidence {options.min_confidence}: a probability is from 0 to 1")
-    decode.check_fit(options.fit)
-
-    fit, exif_thumbnails = options.fit, options.exif_thumbnails
+    model, options, workers = setup
     load = partial(
         decode.load,
         height=model.height,
         width=model.width,
-        fit=fit,
-        exif_thumbnails=exif_thumbnails,
+        fit=options.fit,
+        exif_thumbnails=options.exif_thumbnails,
         memory=memory or photo_memory(workers),
     )
     decoding = threading.BoundedSemaphore(workers)
 
     def load_either(file: str) -> NDArray[np.uint8]:
-        photo = io.BytesIO(uris.read(file)) if uris.is_remote(file) else file
+        photo = io.BytesIO(uris.read(file)) if uris.is_uri(file) else file
         with decoding:
             return load(photo)
 
-    return partial(
-        _rows,
-        load=load_either,
-        turn=threading.Lock(),
-        model=model,
-        top_k=options.top_k,
-        min_confidence=options.min_confidence,
-    )
+    return partial(_rows, load=load_either, turn=threading.Lock(), model=model, options=options)
 
 
 def classify_files(
@@ -140,15 +121,14 @@ def _rows(
     load: Callable[[str], NDArray[np.uint8]],
     turn: threading.Lock,
     model: EdgeModel,
-    top_k: int,
-    min_confidence: float,
+    options: Options,
 ) -> list[Row]:
     """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one."""
     photos, reasons, reading = _read(files, load, turn)
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
     inferring = (perf_counter() - start) / max(1, len(photos))
-    best = (-probabilities).argsort(axis=1, kind="stable")[:, :top_k]
+    best = (-probabilities).argsort(axis=1, kind="stable")[:, : options.top_k]
     shares = np.take_along_axis(probabilities, best, axis=1)
     ranked = zip(np.isfinite(probabilities.sum(axis=1)).tolist(), best.tolist(), shares.tolist(), strict=True)
     rows = []
@@ -161,7 +141,7 @@ def _rows(
             continue
         top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*best_first, strict=True))
         label, confidence = top[0]
-        if confidence < min_confidence:
+        if confidence < options.min_confidence:
             label = UNKNOWN
         milliseconds = round(1000 * (seconds + inferring), 2)
         rows.append(Row(file, label, confidence, top, "", milliseconds, model.path.name))

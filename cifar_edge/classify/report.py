@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,11 +44,10 @@ BINS = 20  # of the histogram of confidences
 class Report:
     """A page that shows a run.
 
-        report, summary = Report(Path("report.html")), Summary(model.labels)
+        report = Report(Path("report.html"), model)
         for row in classify_folder("photos", model):
             report.add(row)
-            summary.add(row)
-        report.write(summary, {"model": "cnn-int8.tflite"})
+        report.write()
 
     Up to `LISTED` rows are in the page, and `PICTURED` of them have a thumbnail; of more, each class keeps
     its least certain ones and a random sample, so that neither the page nor the memory it takes to make it
@@ -55,40 +55,46 @@ class Report:
 
     Args:
         path: of the page, which is not touched before `write`.
+        model: that made the rows.
         workers: how many photos are decoded at a time; see `classify_folder`.
+
+    Attributes:
+        path: of the page, as it was given.
 
     Raises:
         UsageError: `path` does not end in .html, or no file can be written there.
     """
 
-    def __init__(self, path: Path, workers: int | None = None) -> None:
-        self._path, self._workers = path.resolve(), workers or default_workers()
+    def __init__(self, path: Path, model: EdgeModel, workers: int | None = None) -> None:
+        self.path, self._path, self._workers = path, path.resolve(), workers or default_workers()
+        self._model, self._summary = model, Summary(model.labels)
         if self._path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
         if self._path.exists() and not self._path.is_file():
             raise UsageError(f"{path}: not a file; write the report elsewhere")
         check_writable(self._path.parent)
         self._kept: list[_Kept] = []
-        self._numbers, self._lots = count(), np.random.default_rng(0)
+        self._numbers, self._random = count(), np.random.default_rng(0)
         self._confidences: dict[str, list[int]] = defaultdict(lambda: [0] * BINS)
 
     def add(self, row: Row) -> None:
-        """Take one more row, and keep it if it may be shown."""
+        """Add a row, and keep it if it may be shown."""
+        self._summary.add(row)
         confidence = _probability(row.confidence)
         if not row.error:
             self._confidences[row.label][min(int(confidence * BINS), BINS - 1)] += 1
-        self._kept.append(_Kept(next(self._numbers), confidence, self._lots.random(), row))
+        self._kept.append(_Kept(next(self._numbers), confidence, self._random.random(), row))
         if len(self._kept) > LISTED * 3 // 2:
             self._kept = _choose(self._kept, LISTED)
 
-    def write(self, summary: Summary, facts: Mapping[str, str]) -> None:
+    def write(self, seconds: float | None = None) -> None:
         """Make the thumbnails and write the page.
 
-        A photo that is no longer there is shown without one.
+        A photo that is no longer there is shown without one. Where the rows' folders say their classes, the page has
+        the confusion matrix too.
 
         Args:
-            summary: of the same rows; where they are `labelled`, the page has the confusion matrix too.
-            facts: what else is known of the run, to be shown in this order.
+            seconds: that the run took; None where that would say nothing, as after a resume.
 
         Raises:
             OSError: the page cannot be written; what was there before is still there.
@@ -97,13 +103,27 @@ class Report:
         pictured = _choose([kept for kept in listed if not kept.row.error], PICTURED)
         pictures = _thumbnails([kept.row.path for kept in pictured], self._workers)
         thumbnails = {kept.number: picture for kept, picture in zip(pictured, pictures, strict=True)}
-        data = {"facts": list(facts.items())} | self._data(listed, thumbnails, summary)
+        data = {"facts": list(self._facts(seconds).items())} | self._data(listed, thumbnails)
         with atomic(self._path) as partial:
             partial.write_text(_fill(TEMPLATE.read_text("utf-8"), data), "utf-8")
 
-    def _data(self, listed: Sequence[_Kept], thumbnails: Mapping[int, str], summary: Summary) -> dict[str, Any]:
+    def _facts(self, seconds: float | None) -> dict[str, str]:
+        """Return what the page says of the run, in this order."""
+        card, photos = self._model.card, self._summary.photos
+        accuracy = card.accuracy if card else None
+        speed = {} if seconds is None else {"time": _duration(seconds), "photos a second": f"{photos / seconds:,.1f}"}
+        program = Path(sys.argv[0]).name.replace("__main__.py", "cifar-edge")
+        return {
+            "model": f"{self._model.path.name}, {card.format}" if card else self._model.path.name,
+            "accuracy on test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
+            **speed,
+            "date": f"{datetime.now():%Y-%m-%d %H:%M}",
+            "command": shlex.join([program, *sys.argv[1:]]),
+        }
+
+    def _data(self, listed: Sequence[_Kept], thumbnails: Mapping[int, str]) -> dict[str, Any]:
         """Return what the page's script reads; classes and folders are numbers in there, to keep it short."""
-        classes, folders = _Numbers(), _Numbers()
+        summary, classes, folders = self._summary, _Numbers(), _Numbers()
         rows: list[tuple[Any, ...]] = []
         errors: list[tuple[int, str, str]] = []
         for kept in listed:
@@ -131,19 +151,6 @@ class Report:
         }
 
 
-def facts_of_run(model: EdgeModel, photos: int, seconds: float | None, arguments: Sequence[str]) -> dict[str, str]:
-    """Return what a page says of a run of `cifar-edge` with these arguments; None if its time says nothing."""
-    accuracy = model.card.accuracy if model.card else None
-    speed = {} if seconds is None else {"time": _duration(seconds), "photos a second": f"{photos / seconds:,.1f}"}
-    return {
-        "model": f"{model.path.name}, {model.card.format}" if model.card else model.path.name,
-        "accuracy on test images": "not known" if accuracy is None else f"{100 * accuracy:.2f} %",
-        **speed,
-        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
-        "command": shlex.join(["cifar-edge", *arguments]),
-    }
-
-
 def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
 
@@ -151,7 +158,7 @@ def _duration(seconds: float) -> str:
 class _Kept(NamedTuple):
     number: int  # of the row, in the order of the run
     confidence: float
-    lot: float  # those with the lowest are a random sample
+    random: float  # those with the lowest are a random sample
     row: Row
 
 
@@ -177,7 +184,7 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
         share = (most - len(chosen)) // (len(groups) - done)
         if len(group) > share:
             group.sort(key=attrgetter("confidence"))
-            rest = sorted(group[share // 2 :], key=attrgetter("lot"))
+            rest = sorted(group[share // 2 :], key=attrgetter("random"))
             group = group[: share // 2] + rest[: share - share // 2]
         chosen += group
     return sorted(chosen)

@@ -14,7 +14,7 @@ from pathlib import Path
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.results.row import Row
 from cifar_edge.system.files import LONGEST, atomic, only_process
-from cifar_edge.system.uris import is_remote
+from cifar_edge.system.uris import Uri
 
 PIECE = 1 << 20  # bytes read at once
 
@@ -22,12 +22,12 @@ REFUSED = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
 """How file systems say that they take no such name, as those of USB sticks do of one with a colon."""
 
 
-def check_folder(folder: Path, paths: Sequence[Path | str]) -> None:
+def check_folder(folder: Path, paths: Sequence[Path | Uri]) -> None:
     """Raise `UsageError` if `folder` is none or in use, or photos are looked for in or around it: it feeds itself."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; name one to sort into")
     for path in paths:
-        if is_remote(path):
+        if isinstance(path, Uri):
             raise UsageError(f"{path}: only photos on this machine can be sorted; copy them here first")
         for inner, outer in ((folder, path), (path, folder)):
             if Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer)):

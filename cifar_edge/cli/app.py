@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -287,12 +286,9 @@ def classify(
     Exit code 0: all are classified. 3: some could not be read; their rows say why.
     """
     from cifar_edge.classify.folder import classify_folder
-    from cifar_edge.classify.report import Report, facts_of_run
     from cifar_edge.cli.terminal import messages, photo_progress, print_rows, print_summary, results_console, say
     from cifar_edge.results.formats import write_csv
-    from cifar_edge.results.journal import journal_of
     from cifar_edge.results.summary import Summary
-    from cifar_edge.system.uris import is_remote
     from cifar_edge.tflite.model import EdgeModel
 
     here_only = {"--report": report, "--sort-into": sort_into, "--link": link, "--workers": workers}
@@ -300,11 +296,9 @@ def classify(
         raise UsageError(f"{' and '.join(unusable)}: not on a cluster")
     if cluster is not None and output in (None, "-"):
         raise UsageError("a cluster writes many files: name a folder or URI for them (--output)")
-    if report and any(map(is_remote, paths)):
-        raise UsageError(f"{report}: a report shows photos of this machine; leave it out, or copy them here first")
     chosen = EdgeModel(model, labels=_labels(label_file), pixel_range=_pair(pixel_range))
     say(f"model: {chosen.path}")
-    _say_remark(chosen)
+    _say_note(chosen)
     if cluster is not None:
         _classify_on_cluster(
             paths,
@@ -318,17 +312,8 @@ def classify(
             resume=resume,
         )
         return
-    page, summary = Report(report, workers) if report else None, Summary(chosen.labels)
+    summary = Summary(chosen.labels)
     file = None if output == "-" else output
-    resumed = file is not None and (resume if is_remote(file) else journal_of(Path(file)).exists())
-    started = time.perf_counter()
-
-    def write_report() -> None:
-        if page:
-            say(f"making the report {report}")
-            seconds = None if resumed else time.perf_counter() - started
-            page.write(summary, facts_of_run(chosen, summary.photos, seconds, sys.argv[1:]))
-
     rows: Iterator[Row] = classify_folder(
         paths,
         chosen,
@@ -341,7 +326,8 @@ def classify(
         link=link,
         output=file,
         resume=resume,
-        finish=write_report,
+        report=report,
+        say=say,
     )
     if output == "-":
         rows = write_csv(rows, sys.stdout, top_k)
@@ -351,8 +337,6 @@ def classify(
         with photo_progress(paths, visible=bool(file) or not sys.stdout.isatty()) as advance:
             for row in rows:
                 summary.add(row)
-                if page:
-                    page.add(row)
                 advance()
     except KeyboardInterrupt:
         how = "; go on with the same command and --resume" if file else ""
@@ -447,7 +431,7 @@ def watch(
     if not folders:
         raise UsageError("which folder? name it, as in `cifar-edge watch ./photos`")
     say(f"model: {chosen.path}")
-    _say_remark(chosen)
+    _say_note(chosen)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     rows = watch_folders(
@@ -457,15 +441,16 @@ def watch(
         workers,
         poll=poll,
         rotate=int(1e6 * rotate),
+        hook=hook,
+        warn=warn,
         stop=stop,
         top_k=top_k,
         min_confidence=min_confidence,
     )
     say(f"watching {', '.join(map(str, folders))}; rows go to {output}")
     try:
-        for row in rows if quiet else print_rows(rows):
-            if hook and (complaint := hook(row)):
-                warn(complaint)
+        for _ in rows if quiet else print_rows(rows):
+            pass
     except KeyboardInterrupt:
         raise Interrupted("stopped; started again, it goes on from here") from None
 
@@ -483,7 +468,7 @@ def evaluate(
     """Measure a model on CIFAR-10: accuracy, loss, accuracy per class, confusion matrix."""
     from cifar_edge.cli.terminal import print_evaluation, say
     from cifar_edge.data import hold_out
-    from cifar_edge.training.keras_file import evaluate_file
+    from cifar_edge.training.evaluate import evaluate_file
     from cifar_edge.training.run import Run
 
     if model.suffix != ".tflite":
@@ -573,7 +558,7 @@ def bench(
     told = _labels(label_file), _pair(pixel_range)
     loaded = [EdgeModel(path, 1, *told) for path in paths]
     for model in loaded:
-        _say_remark(model)
+        _say_note(model)
     test = _load_test(data)
     with bench_progress() as progress:
         record = measure(loaded, test, options, progress)
@@ -658,7 +643,7 @@ def show(
 
     model = EdgeModel(file)
     table(str(model.path), ("", ""), describe(model), results_console())
-    _say_remark(model)
+    _say_note(model)
 
 
 def _labels(file: Path | None) -> tuple[str, ...] | None:
@@ -701,11 +686,11 @@ def _number(baseline: Path, models: list[Path]) -> int:
     return models.index(baseline)
 
 
-def _say_remark(model: EdgeModel) -> None:
+def _say_note(model: EdgeModel) -> None:
     from cifar_edge.cli.terminal import say
 
-    if model.remark:
-        say(f"{model.path}: {model.remark}")
+    if model.note:
+        say(f"{model.path}: {model.note}")
 
 
 def _import_keras() -> None:

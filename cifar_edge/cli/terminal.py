@@ -247,7 +247,7 @@ def photo_progress(paths: Sequence[str], *, visible: bool) -> Iterator[Callable[
     """
     from cifar_edge.errors import CifarEdgeError
     from cifar_edge.photos.find import find
-    from cifar_edge.system.uris import is_remote
+    from cifar_edge.system.uris import is_uri
 
     with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), visible=visible) as bar:
         task = bar.add_task("photos", total=None)
@@ -256,7 +256,7 @@ def photo_progress(paths: Sequence[str], *, visible: bool) -> Iterator[Callable[
             with contextlib.suppress(CifarEdgeError, OSError):  # who reads them says it
                 bar.update(task, total=sum(1 for _ in find(paths)))
 
-        if not bar.disable and not any(map(is_remote, paths)):
+        if not bar.disable and not any(map(is_uri, paths)):
             threading.Thread(target=count, daemon=True).start()
         yield lambda photos=1: bar.advance(task, photos)
 

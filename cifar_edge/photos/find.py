@@ -13,6 +13,7 @@ from pathlib import Path
 from cifar_edge.errors import UsageError
 from cifar_edge.photos import decode
 from cifar_edge.system import uris
+from cifar_edge.system.uris import Uri
 
 
 def order(path: str) -> str:
@@ -20,7 +21,7 @@ def order(path: str) -> str:
 
     URIs are sorted by code points, as S3 lists them.
     """
-    return path if "://" in path else path.replace(os.sep, "\0")
+    return path if uris.is_uri(path) else path.replace(os.sep, "\0")
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[str]:
@@ -93,26 +94,25 @@ def _names(folder: str) -> tuple[list[str], bool]:
     return sorted(names, reverse=True), whole
 
 
-def places_of(paths: str | Path | Sequence[str | Path]) -> list[Path | str]:
-    """Return one path or several as `Path` each, or as text if it is a URI."""
-    several = [paths] if isinstance(paths, str | Path) else paths
-    return [str(path) if uris.is_remote(path) else Path(path) for path in several]
+def places_of(paths: str | Path | Sequence[str | Path]) -> list[Path | Uri]:
+    """Return one place or several, each as a path or a URI."""
+    return [uris.place_of(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
-def absolute(places: Sequence[Path | str]) -> list[Path | str]:
-    """Return the places as a `DataSet` has them, which may be continued from another folder or machine."""
-    return [place if isinstance(place, str) else place.absolute() for place in places]
+def absolute(places: Sequence[Path | Uri]) -> list[Path | Uri]:
+    """Return the places as another folder or machine knows them too."""
+    return [place.absolute() if isinstance(place, Path) else place for place in places]
 
 
-def photos_in(places: Sequence[Path | str]) -> Iterator[str]:
+def photos_in(places: Sequence[Path | Uri]) -> Iterator[str]:
     """Yield what `find` finds in the paths, and the URIs of photos at those places that are URIs."""
     found = [find([place for place in places if isinstance(place, Path)])]
-    remote = uris.distinct(place for place in places if isinstance(place, str))
+    remote = uris.distinct(place for place in places if isinstance(place, Uri))
     found += [map(itemgetter(0), uris.files(uri, decode.is_photo)) for uri in remote]
     return heapq.merge(*found, key=order)
 
 
-def at_least_one(files: Iterator[str], places: Sequence[Path | str]) -> Iterator[str]:
+def at_least_one(files: Iterator[str], places: Sequence[Path | Uri]) -> Iterator[str]:
     """Return the files again; raise `UsageError` if there is none."""
     first = next(files, None)
     if first is None:
@@ -122,12 +122,12 @@ def at_least_one(files: Iterator[str], places: Sequence[Path | str]) -> Iterator
     return itertools.chain((first,), files)
 
 
-def list_photos(places: Sequence[Path | str]) -> Iterator[tuple[str, int]]:
+def list_photos(places: Sequence[Path | Uri]) -> Iterator[tuple[str, int]]:
     """Yield path or URI of each photo, and its size in bytes."""
     for file in find([place for place in places if isinstance(place, Path)]):
         try:
             yield file, Path(file).stat().st_size
         except OSError:  # its row will say why
             yield file, 0
-    for place in uris.distinct(place for place in places if isinstance(place, str)):
+    for place in uris.distinct(place for place in places if isinstance(place, Uri)):
         yield from uris.files(place, decode.is_photo)

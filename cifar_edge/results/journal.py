@@ -1,67 +1,124 @@
-"""A run's rows, on the disk before the run is over: a pulled plug costs a second, and nothing is done twice.
+"""Rows of a run that ends, in one file. A pulled plug costs a second, and nothing is done twice.
 
-A journal lies beside the results as `<results>.partial`. It is JSON Lines: first what the run was
-asked for, then its rows as they come. They come in the order of paths; where photos were added
-between two runs, the second begins a new sorted stretch, and reading merges the stretches.
+Until the run is over the rows are in `<results>.partial`. That is JSON Lines: first the request, then the rows as
+they come. They come in the order of paths. Where photos were added between two runs, the second run begins a new
+sorted section, and reading merges the sections.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-import json
 import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from cifar_edge.errors import UsageError
+from cifar_edge.errors import ResultsError, UsageError, first_line
 from cifar_edge.photos.find import order
+from cifar_edge.results.formats import save
 from cifar_edge.results.request import check_request
 from cifar_edge.results.row import Row, from_line, to_line
-from cifar_edge.system.append_only import Lines
-from cifar_edge.system.files import sync_folder
-
-
-def journal_of(results: Path) -> Path:
-    """Return where the journal of such results lies: beside the file itself, whatever link leads there."""
-    return Path(f"{os.path.realpath(results)}.partial")
+from cifar_edge.system.append_only import AppendOnlyFile
+from cifar_edge.system.files import only_process, sync_folder
 
 
 class Journal:
-    """The rows of an unfinished run. Use it as a context: on leaving, all rows are on the disk.
+    """The rows of one run. Use it as a context.
+
+    On leaving, all rows are on the disk. The journal itself goes when the run is finished.
 
     Args:
-        results: the file that is to be made of the rows.
-        request: what decides about the rows, as JSON; a run with another one is not continued.
+        results: the file to be made of the rows: .csv, .jsonl or .parquet.
+        request: from `results.request`; a journal with another one is refused.
+        top_k: classes in a row.
         resume: continue an earlier run's journal, if there is one.
 
     Attributes:
         path: of the journal.
+        resumed: whether an earlier run has left it.
 
     Raises:
         UsageError: an earlier run has left a journal and is not to be continued, or not like this;
             or another process is writing it.
+        ResultsError: on leaving, if a row could not be written or the results not be made.
     """
 
-    def __init__(self, results: Path, request: dict[str, Any], resume: bool) -> None:
-        self.path = journal_of(results)
+    def __init__(self, results: Path, request: bytes, top_k: int = 1, *, resume: bool) -> None:
+        # A link keeps pointing to the results.
+        self._results = Path(os.path.realpath(results))
+        self.path = Path(f"{self._results}.partial")
+        self.resumed = False
+        self._top_k = top_k
         self._last = ""
-        self._stretches: list[int] = []  # where each begins
-        self._lines = Lines(self.path)
+        self._sections: list[int] = []  # where each begins
+        self._finished = False
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(only_process(self.path))
+            opened.callback(self._remove_if_finished)
+            self._file = opened.enter_context(AppendOnlyFile(self.path))
+            self._recover(request + b"\n", resume)
+            self._opened = opened.pop_all()
+        self._recorded = (order(row.path) for row in self.rows())
+        self._next = next(self._recorded, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
-            self._recover(json.dumps(request).encode("ascii") + b"\n", resume)
-        except BaseException:
-            self._lines.close()
-            raise
+            self._finished &= error is None
+            self._opened.close()
+            if isinstance(error, OSError):
+                raise error
+        except OSError as failure:
+            raise ResultsError(
+                f"{failure.filename or self.path}: {failure.strerror or first_line(failure)}; put that right and go "
+                f"on with the same command and --resume: the rows so far are in {self.path}"
+            ) from failure
+
+    def has(self, path: str) -> bool:
+        """Tell whether a file had its row at the start. Ask for each file once, in the order of paths."""
+        place = order(path)
+        while self._next is not None and self._next < place:
+            self._next = next(self._recorded, None)
+        return self._next == place
+
+    def add(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Append rows as they come and pass them on; each is on the disk within a second."""
+        for row in rows:
+            start = self._file.end
+            self._file.append(to_line(row))
+            self._note(order(row.path), start)
+            yield row
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows that are there by now, in the order of their paths."""
+        sections = pairwise([*self._sections, self._file.end])
+        return heapq.merge(*(self._read(*section) for section in sections), key=lambda row: order(row.path))
+
+    def extend(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Add rows as they come; yield them and those that were there, in the order of paths."""
+        return heapq.merge(self.rows(), self.add(rows), key=lambda row: order(row.path))
+
+    def finish(self) -> None:
+        """Make the results; the journal goes when the context is left without an error."""
+        save(self.rows(), self._results, self._top_k)
+        self._finished = True
+
+    def _remove_if_finished(self) -> None:
+        if self._finished:
+            self.path.unlink()
 
     def _recover(self, request: bytes, resume: bool) -> None:
         """Take over the whole rows that an earlier run has left; or begin."""
         end = 0
         with self.path.open("rb") as file:
             first = file.readline()
-            begun = not (len(first) < len(request) and request.startswith(first))  # else stopped before its first row
-            if begun:
+            # An earlier run may have been stopped while it wrote its request.
+            self.resumed = not (len(first) < len(request) and request.startswith(first))
+            if self.resumed:
                 if not resume:
                     raise UsageError(f"{self.path}: a stopped run has left it; go on with --resume, or delete it")
                 check_request(str(self.path), first, request)
@@ -71,51 +128,16 @@ class Journal:
                         break
                     self._note(place, end)
                     end += len(line)
-        self._lines.cut(end)
-        if not begun:
-            self._lines.append(request)
-            self._lines.sync()
+        self._file.cut(end)
+        if not self.resumed:
+            self._file.append(request)
+            self._file.sync()
             sync_folder(self.path.parent)
 
-    def __enter__(self) -> Self:
-        self._lines.__enter__()
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        self._lines.__exit__(*reason)
-
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows that are recorded by now, in the order of their paths."""
-        stretches = pairwise([*self._stretches, self._lines.end])
-        return heapq.merge(*(self._read(*stretch) for stretch in stretches), key=lambda row: order(row.path))
-
-    def unrecorded(self, files: Iterable[str]) -> Iterator[str]:
-        """Yield those of `files`, which come in the order of paths, that have no row by now."""
-        recorded = (order(row.path) for row in self.rows())
-        row = next(recorded, None)
-        for file in files:
-            place = order(file)
-            while row is not None and row < place:
-                row = next(recorded, None)
-            if row != place:
-                yield file
-
-    def record(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Append rows as they come and pass them on; each is on the disk within a second."""
-        for row in rows:
-            start = self._lines.end
-            self._lines.append(to_line(row))
-            self._note(order(row.path), start)
-            yield row
-
-    def remove(self) -> None:
-        """Remove the file, once there is a better one."""
-        self.path.unlink()
-
     def _note(self, place: str, start: int) -> None:
-        """Take a row into account that begins at `start`, behind all others."""
-        if not self._stretches or place < self._last:
-            self._stretches.append(start)
+        """Remember a row that begins at `start`, behind all others."""
+        if not self._sections or place < self._last:
+            self._sections.append(start)
         self._last = place
 
     def _read(self, start: int, end: int) -> Iterator[Row]:

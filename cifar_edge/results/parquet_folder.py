@@ -17,23 +17,23 @@ import hashlib
 import io
 import json
 import os
-import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from cifar_edge.errors import ResultsError, UsageError
 from cifar_edge.results.formats import write_parquet
+from cifar_edge.results.path_set import PathSet
 from cifar_edge.results.request import check_request
 from cifar_edge.results.row import Row, from_record
 from cifar_edge.results.summary import Summary
-from cifar_edge.system import uris
-from cifar_edge.system.files import atomic, only_process
+from cifar_edge.system.folders import Folder, folder_at
+from cifar_edge.system.uris import Uri
 
 REQUEST, SUCCESS, MISSING = "_request.json", "_SUCCESS", "_MISSING"
 
@@ -41,54 +41,30 @@ PART = 1_000  # rows; a stopped run on one machine loses fewer than these
 
 READERS = 16  # parts that are read together, as each waits for the network
 
-DIGEST = 16  # bytes of a path's; at ten million paths, two are the same with a probability of 1e-25
-
-
-class Paths:
-    """A bag of paths in 16 bytes each: ten million take 160 MB, and hardly more while it is made.
-
-    Args:
-        paths: with surrogates for bytes that are not UTF-8, or with Python's escapes for them, as Parquet has it.
-
-    Attributes:
-        repeated: how many were there already.
-    """
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._sorted = np.fromiter(map(_digest, paths), f"S{DIGEST}")
-        self._sorted.sort()
-        self.repeated = int((self._sorted[1:] == self._sorted[:-1]).sum())
-
-    def __contains__(self, path: str) -> bool:
-        return bool(self.place(path) < self._sorted.searchsorted(_digest(path), "right"))
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def place(self, path: str) -> int:
-        """Return a number below the length for a path that is in there; no other one has it."""
-        return int(self._sorted.searchsorted(_digest(path)))
-
-
-def _digest(path: str) -> bytes:
-    return hashlib.blake2b(path.encode(errors="backslashreplace"), digest_size=DIGEST).digest()
-
 
 class Tally(NamedTuple):
     """What a data set holds."""
 
-    paths: Paths
+    paths: PathSet
     summary: Summary
     parts: int
 
 
-class DataSet:
-    """The results of one request. To begin them, it is written down, and never gives way to another one.
+class ParquetFolder:
+    """Rows of one request as a folder of parts. Use it as a context.
+
+    To begin, the request is written down, and never gives way to another one.
 
     Args:
-        folder: a URI or a path.
-        request: what decides about the rows, as JSON; with "choice of labels".
+        place: of the folder; a URI or a path.
+        request: from `results.request`.
+        labels: the model's class names.
         resume: go on where an earlier run of the same request was, if there was one.
+
+    Attributes:
+        place: of the folder.
+        resumed: whether an earlier run of the same request was there.
+        tally: what the folder holds, as of `recount`; entering the context does that.
 
     Raises:
         UsageError: something else is there, or an earlier run's results that are not to be continued, or not like this;
@@ -98,63 +74,79 @@ class DataSet:
         ModuleNotFoundError: it needs pyarrow, the extra `parquet`.
     """
 
-    def __init__(self, folder: str, request: dict[str, Any], resume: bool) -> None:
+    def __init__(self, place: Path | Uri, request: bytes, labels: Sequence[str], *, resume: bool) -> None:
         import pyarrow  # noqa: F401 - before hours of work
 
-        self.folder = folder.rstrip("/")
-        if self.folder.endswith((".csv", ".jsonl", ".parquet")):
-            raise UsageError(f"{folder}: many files are written there; name a folder")
-        self._labels: Sequence[str] = request["choice of labels"]
-        asked = json.dumps(request).encode("ascii")
-        self._make_folder()
-        with self.alone():
-            names = {name for name in self._names() if not name.startswith(".")}
-            if not names:
-                write(self.folder, REQUEST, asked)
-                return
-            if REQUEST not in names:
-                raise UsageError(f"{folder}: not empty, but no results of this program; choose another folder")
-            if names != {REQUEST} and not resume:
-                raise UsageError(f"{folder}: there are results; go on with --resume, or choose another folder")
-            check_request(self.folder, self._read(REQUEST), asked)  # somebody may be at work who has no part yet
+        self.place = place if isinstance(place, Path) else Uri(place.rstrip("/"))
+        if str(self.place).endswith((".csv", ".jsonl", ".parquet")):
+            raise UsageError(f"{place}: many files are written there; name a folder")
+        self._labels, self._folder = labels, folder_at(place)
+        try:
+            self._folder.make()
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{error.filename or place}: a file is in the way; name a folder") from error
+        with self._folder.alone():
+            self.resumed = self._begin(request, resume)
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the folder against other processes, where that can be: a bucket has no locks.
+    def _begin(self, request: bytes, resume: bool) -> bool:
+        """Write the request down, or compare it with the one that is there; tell which."""
+        names = {name for name in self._folder.names() if not name.startswith(".")}
+        if not names:
+            self._folder.write(REQUEST, request)
+            return False
+        if REQUEST not in names:
+            raise UsageError(f"{self.place}: not empty, but no results of this program; choose another folder")
+        if names != {REQUEST} and not resume:
+            raise UsageError(f"{self.place}: there are results; go on with --resume, or choose another folder")
+        check_request(str(self.place), self._folder.read(REQUEST), request)  # somebody at work may have no part yet
+        return True
 
-        Raises:
-            UsageError: another process has it.
-        """
-        return contextlib.nullcontext() if uris.is_remote(self.folder) else only_process(Path(self.folder))
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(self._folder.alone())
+            self.recount()
+            self._opened = opened.pop_all()
+        return self
 
-    def complete(
-        self, files: Iterable[str], classify: Callable[[Iterable[str]], Iterator[Row]]
-    ) -> Generator[Row, None, None]:
-        """Yield the rows that are there, then those of the other files as `classify` makes them, and write these."""
-        done = self.reopen().paths
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def has(self, path: str) -> bool:
+        """Tell whether a photo had its row when the folder was opened."""
+        return path in self.tally.paths
+
+    def add(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Write rows, `PART` of them together; yield each when it is written."""
+        rows = iter(rows)
+        while part := list(islice(rows, PART)):
+            write_part(self._folder, part)
+            yield from part
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows that are written, part by part."""
         for _, rows in self._parts(self._part_names()):
             yield from rows
-        new = classify(file for file in files if file not in done)
-        while part := list(islice(new, PART)):
-            write_part(self.folder, part)
-            yield from part
-        self.finish(self.tally())
 
-    def reopen(self) -> Tally:
+    def extend(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Add rows as they come; yield those that were there, then the new ones."""
+        yield from self.rows()
+        yield from self.add(rows)
+
+    def recount(self) -> None:
         """Count what is there before more is written: no outcome is claimed any longer, and no photo has two rows.
 
         A task that was given up may still write its part when others have written the same photos. Of such parts
         one stays, and what only the others have is to be done again.
         """
-        for outcome in {SUCCESS, MISSING}.intersection(self._names()):
-            self._remove(outcome)
-        tally = self.tally()
-        if tally.paths.repeated:
-            for name in self._overlapping(tally.paths):
-                self._remove(name)
-            tally = self.tally()
-        return tally
+        for outcome in {SUCCESS, MISSING}.intersection(self._folder.names()):
+            self._folder.remove(outcome)
+        self.tally = self._count()
+        if self.tally.paths.repeated:
+            for name in self._overlapping(self.tally.paths):
+                self._folder.remove(name)
+            self.tally = self._count()
 
-    def tally(self) -> Tally:
+    def _count(self) -> Tally:
         """Read all parts and count what they hold."""
         summary, names = Summary(self._labels), self._part_names()
 
@@ -164,24 +156,25 @@ class DataSet:
                     summary.add(row)
                     yield row.path
 
-        return Tally(Paths(paths()), summary, len(names))
+        return Tally(PathSet(paths()), summary, len(names))
 
-    def finish(self, tally: Tally) -> None:
-        """Say in `_SUCCESS` that every photo has its row; what killed processes were writing goes.
+    def finish(self) -> None:
+        """Write `_SUCCESS`, as every photo has its row now; what killed processes left goes.
 
         Raises:
-            ResultsError: one has two.
+            ResultsError: a photo has two rows.
         """
-        if len(self._part_names()) != tally.parts:  # a task that was given up has written one since
-            tally = self.tally()
+        tally = self.tally
+        if len(self._part_names()) != tally.parts:  # of this run, or of a task that was given up
+            tally = self._count()
         if tally.paths.repeated:
             raise ResultsError(
-                f"{self.folder}: {tally.paths.repeated:,} photos have more than one row, as if another run had written "
+                f"{self.place}: {tally.paths.repeated:,} photos have more than one row, as if another run had written "
                 f"there at the same time ({', '.join(self._overlapping(tally.paths)[:3])}); --resume puts that right"
             )
-        for name in self._names():
+        for name in self._folder.names():
             if name.startswith(".") and ".partial" in name:
-                self._remove(name)
+                self._folder.remove(name)
         counts = {
             "photos": tally.summary.photos,
             "unreadable": tally.summary.unreadable,
@@ -189,7 +182,7 @@ class DataSet:
             "parts": tally.parts,
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        write(self.folder, SUCCESS, json.dumps(counts, indent=2).encode())
+        self._folder.write(SUCCESS, json.dumps(counts, indent=2).encode())
 
     def lack(self, files: Iterable[str]) -> str:
         r"""Name the photos that have no row in `_MISSING`; return what is to be said of them.
@@ -202,15 +195,15 @@ class DataSet:
             names.write(os.fsencode(f"{line}\n"))
             if count <= 3:
                 first.append(file)
-        write(self.folder, MISSING, names.getvalue())
-        return f"{self.folder}: {count:,} photos have no row yet, as {', '.join(first)} ({MISSING} names all)"
+        self._folder.write(MISSING, names.getvalue())
+        return f"{self.place}: {count:,} photos have no row yet, as {', '.join(first)} ({MISSING} names all)"
 
-    def _overlapping(self, paths: Paths) -> list[str]:
+    def _overlapping(self, paths: PathSet) -> list[str]:
         """Name the parts without which each of the paths has one row."""
         seen = np.zeros(len(paths), bool)
         names = []
         for name, rows in self._parts(self._part_names()):
-            places = [paths.place(row.path) for row in rows if row.path in paths]
+            places = [paths.index(row.path) for row in rows if row.path in paths]
             if seen[places].any() or len(set(places)) < len(places):
                 names.append(name)
             else:
@@ -227,56 +220,20 @@ class DataSet:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
 
-        content = io.BytesIO(self._read(name))
+        content = io.BytesIO(self._folder.read(name))
         try:
             with ParquetFile(content) as part:
                 return [from_record(record) for record in part.read().to_pylist()]
         except (ArrowException, OSError, ValueError, TypeError, LookupError) as error:  # whatever damage looks like
-            raise ResultsError(
-                f"{self.folder}/{name}: no part of results; delete it and go on with --resume"
-            ) from error
+            raise ResultsError(f"{self.place}/{name}: no part of results; delete it and go on with --resume") from error
 
     def _part_names(self) -> list[str]:
-        return [name for name in self._names() if name.startswith("part-")]
-
-    def _names(self) -> list[str]:
-        if uris.is_remote(self.folder):
-            return uris.names(self.folder)
-        folder = Path(self.folder)
-        return [path.name for path in folder.iterdir()] if folder.exists() else []
-
-    def _make_folder(self) -> None:
-        folder = self.folder
-        try:
-            uris.make_folder(folder) if uris.is_remote(folder) else Path(folder).mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UsageError(f"{error.filename or folder}: a file is in the way; name a folder") from error
-
-    def _read(self, name: str) -> bytes:
-        place = f"{self.folder}/{name}"
-        return uris.read_whole(place) if uris.is_remote(place) else Path(place).read_bytes()
-
-    def _remove(self, name: str) -> None:
-        place = f"{self.folder}/{name}"
-        uris.remove(place) if uris.is_remote(place) else Path(place).unlink()
+        return [name for name in self._folder.names() if name.startswith("part-")]
 
 
-def write_part(folder: str, rows: Sequence[Row]) -> None:
-    """Write rows as a part of the data set in a folder; the same photos make a part of the same name."""
+def write_part(folder: Folder, rows: Sequence[Row]) -> None:
+    """Write rows as a part into their folder; the same photos make a part of the same name."""
     content = io.BytesIO()
     write_parquet(iter(rows), content)
     name = hashlib.sha256("\0".join(row.path for row in rows).encode(errors="surrogateescape")).hexdigest()
-    write(folder, f"part-{name[:32]}.parquet", content.getvalue())
-
-
-def write(folder: str, name: str, content: bytes) -> None:
-    """Write a file of a data set, whole or not at all, into its folder, which has to be there.
-
-    Raises:
-        StorageError, OSError: in vain.
-    """
-    if uris.is_remote(folder):
-        uris.write(f"{folder}/{name}", content)
-        return
-    with atomic(Path(folder, name), uuid.uuid4().hex) as partial:  # a task that was given up may write the same part
-        partial.write_bytes(content)
+    folder.write(f"part-{name[:32]}.parquet", content.getvalue())

@@ -91,25 +91,36 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_process(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with the process; raise `UsageError` if another one has it."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def only_process(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder against other processes; it ends with this process, however that ends.
+
+    The lock is a hidden file beside a file, or in a folder. Where a file system knows no locks, there is none.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    from filelock import FileLock, Timeout  # slow to import, and most commands lock nothing
+
+    place = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    # A generator may be closed by another thread than began it.
+    lock = FileLock(place, timeout=0, thread_local=False)
     try:
-        if not lock(descriptor):
-            raise UsageError(f"{folder}: another process is working on it; wait for that, or choose another folder")
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"{path}: another process is working on it; wait for it, or write elsewhere") from None
+    except (OSError, NotImplementedError):  # as on some network drives
+        yield
+        return
+    try:
         yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # Windows removes it itself, and a folder may be gone
+            place.unlink()
+        lock.release()
 
 
-def lock(descriptor: int) -> bool:
-    """Tell whether no other process holds this open file; it is ours until closed."""
-    if sys.platform == "win32":  # has no such locks
-        return True
-    import fcntl
+def cache_dir() -> Path:
+    """Return the folder for what can be fetched or made again: on Linux `$XDG_CACHE_HOME/cifar-edge`."""
+    from platformdirs import user_cache_path
 
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:  # some network drives know no locks
-        return not isinstance(error, BlockingIOError)
-    return True
+    return user_cache_path("cifar-edge", appauthor=False)

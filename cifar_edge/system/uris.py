@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from cifar_edge.errors import ImageError, StorageError, UsageError, first_line
@@ -24,12 +25,23 @@ FINAL = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError,
 """What a storage answers that would be no other a second later."""
 
 
-def is_remote(path: object) -> bool:
-    """Tell whether this is a URI; a path of this machine is none, as `Path` makes one slash of two."""
-    return isinstance(path, str) and "://" in path
+class Uri(str):
+    """A place that fsspec reads, such as `s3://bucket/photos`."""
+
+    __slots__ = ()
 
 
-def distinct(uris: Iterable[str]) -> list[str]:
+def is_uri(text: str) -> bool:
+    """Tell a URI from a path."""
+    return "://" in text
+
+
+def place_of(place: str | Path) -> Path | Uri:
+    """Return a path as `Path`, or a URI as `Uri`; a `Path` is never a URI, as it makes one slash of two."""
+    return Uri(place) if isinstance(place, str) and is_uri(place) else Path(place)
+
+
+def distinct(uris: Iterable[Uri]) -> list[str]:
     """Return the URIs, each once, without those below another one."""
     places = sorted({uri.rstrip("/") for uri in uris})
     return [place for place in places if not any(place.startswith(f"{other}/") for other in places)]

@@ -90,18 +90,21 @@ def seal(content: bytes) -> bytes:
     return before + _digest(before, after) + after
 
 
-def read_card(model: Path) -> Card | None:
-    """Read the card of a `.tflite` file; None if its graph does not say that there is one.
+def read_card(content: bytes, path: Path) -> Card | None:
+    """Read the card in a `.tflite` file's bytes; None if its graph does not say that there is one.
+
+    Args:
+        content: of the file.
+        path: of the file, for errors.
 
     Raises:
         ModelError: graph and card are not together what they were when the file was written.
     """
-    content = model.read_bytes()
     if _SEAL not in content and _ENTRY.encode() not in content:
         return None
     before, sealed, after = _parts(content)
     if sealed != _digest(before, after):
-        raise ModelError(f"{model}: edited or cut off since it was written; copy or export the model again")
+        raise ModelError(f"{path}: edited or cut off since it was written; copy or export the model again")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             labels = archive.read("labels.txt").decode().splitlines()
@@ -111,7 +114,7 @@ def read_card(model: Path) -> Card | None:
         return Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(
-            f"{model}: its card is of another version ({error!r}); use the cifar-edge that wrote it, or export again"
+            f"{path}: its card is of another version ({error!r}); use the cifar-edge that wrote it, or export again"
         ) from error
 
 

@@ -53,7 +53,7 @@ def shipped() -> list[tuple[str, ...]]:
 
 def describe(model: EdgeModel) -> list[tuple[str, str]]:
     """List what a model's graph says, then what its card says, as pairs of a name and a text."""
-    content = model.path.read_bytes()
+    content = model.content
     graph = operations(content)
     kinds = dict.fromkeys(operation.name for operation in graph)
     facts = {

@@ -19,26 +19,27 @@ with silenced():
         from tflite_runtime.interpreter import Interpreter
 
 
-def load_interpreter(model: Path | bytes, threads: int = 1, shape: tuple[int, ...] | None = None) -> Any:
-    """Return LiteRT's interpreter of a `.tflite` file, or of the content of one, ready for its input.
+def load_interpreter(
+    content: bytes, threads: int = 1, shape: tuple[int, ...] | None = None, name: str = "a graph in memory"
+) -> Any:
+    """Return LiteRT's interpreter of a `.tflite` file's bytes, ready for its input.
 
     Args:
-        model: the file, or its content.
+        content: of the file.
         threads: that LiteRT may use for one call.
         shape: of the input, if it is to be another one than the file says.
+        name: of the file, for errors.
 
     Raises:
         ModelError: not a TFLite model that runs here.
     """
-    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
     try:
         with silenced():
-            interpreter: Any = Interpreter(**source, num_threads=threads)
+            interpreter: Any = Interpreter(model_content=content, num_threads=threads)
             if shape:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        name = "a graph in memory" if isinstance(model, bytes) else model
         raise ModelError(
             f"{name}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
         ) from error
@@ -60,7 +61,8 @@ def litert(model: Path | bytes, threads: int = 1, batch: int = 1) -> Network:
     Raises:
         ModelError: not a model that runs here.
     """
-    interpreter = load_interpreter(model, threads)
+    content, name = (model, "a graph in memory") if isinstance(model, bytes) else (model.read_bytes(), str(model))
+    interpreter = load_interpreter(content, threads, name=name)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     pixels = random_pixels((batch, *source["shape"][1:]), source["dtype"])
 

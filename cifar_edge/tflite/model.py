@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,10 @@ class EdgeModel:
 
     Attributes:
         path: where it came from.
+        content: the file's bytes.
         card: the file's card, or None.
-        remark: what was assumed because neither card nor arguments said it, or which argument does
-            not count because the card says otherwise; "" if nothing.
+        note: what was assumed because neither card nor arguments say it, or which argument does not count because
+            the card says something else; "" if nothing.
         labels: class names, in the order of the outputs.
         pixel_range: what the input takes for black and white.
         height: of the input, in pixels.
@@ -63,58 +64,91 @@ class EdgeModel:
         labels: Sequence[str] | None = None,
         pixel_range: tuple[float, float] | None = None,
     ) -> None:
-        self.path = find_model(path)
-        interpreter = load_interpreter(self.path, threads)
+        found = find_model(path)
+        self._set_up(found.read_bytes(), found, threads, labels, pixel_range)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        content: bytes,
+        name: str,
+        threads: int = 1,
+        labels: Sequence[str] | None = None,
+        pixel_range: tuple[float, float] | None = None,
+    ) -> Self:
+        """Make a model of a `.tflite` file's bytes; `name` stands for its path, the rest is as for the class."""
+        model = cls.__new__(cls)
+        model._set_up(content, Path(name), threads, labels, pixel_range)
+        return model
+
+    def _set_up(
+        self,
+        content: bytes,
+        path: Path,
+        threads: int,
+        labels: Sequence[str] | None,
+        pixel_range: tuple[float, float] | None,
+    ) -> None:
+        self.path, self.content, self._threads = path, content, threads
+        interpreter = load_interpreter(content, threads, name=str(path))
+        classes = self._read_graph(interpreter)
+        self._free: dict[int, list[Any]] = {1: [interpreter], BATCH: []}  # by images a call; those no thread is using
+        self.card = read_card(content, path)
+        if self.card:
+            self._check_card(self.card, classes)
+        if labels is not None and len(labels) != classes:
+            raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
+        natural = _natural_range(self.dtype, *self.input_quantization)
+        self.labels = tuple(self.card.labels if self.card else map(str, range(classes)) if labels is None else labels)
+        self.pixel_range = self.card.pixel_range if self.card else pixel_range or natural
+        self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
+        self._takes_bytes = self.dtype == np.uint8 and np.array_equal(self._encoding, np.arange(256))
+        self._logits = self._batches = False
+        bright = np.linspace(16, 256, BATCH, dtype=int)[:, None, None, None]  # so that answers differ
+        noise = np.random.default_rng(0).integers(0, bright, (BATCH, self.height, self.width, 3), np.uint8)
+        if self.card is None:
+            self._logits = not are_probabilities(self.predict(noise[::-4]))
+        if self.dtype.kind in "iu" and self.height * self.width <= SMALL:
+            self._batches = self._does_batches(noise)
+        self.note = self._overruled(self.card, labels, pixel_range) if self.card else self._assumed(labels, pixel_range)
+
+    def _read_graph(self, interpreter: Any) -> int:
+        """Take over what the graph says of its input and output; return the number of classes."""
         self.accelerated = any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
         (source, *other_inputs) = interpreter.get_input_details()
         (target, *other_outputs) = interpreter.get_output_details()
         shape, scores = source["shape"].tolist(), target["shape"].tolist()
         if other_inputs or other_outputs or len(shape) != 4 or shape[::3] != [1, 3] or len(scores) != 2:
             raise ModelError(
-                f"{path}: not an image classifier: takes {shape} and gives {scores}, "
+                f"{self.path}: not an image classifier: takes {shape} and gives {scores}, "
                 "but should take one image [1, height, width, 3] and give one row of scores [1, classes]"
             )
-        classes = scores[1]
         self.height, self.width = shape[1:3]
         self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
         self.input_quantization: tuple[float, int] = source["quantization"]
         self.output_quantization: tuple[float, int] = target["quantization"]
         self._input, self._output = source["index"], target["index"]
-        self.card = read_card(self.path)
-        if self.card:
-            self._check_card(self.card, classes)
-        if labels is not None and len(labels) != classes:
-            raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
-        card, natural = self.card, _natural_range(self.dtype, *self.input_quantization)
-        self.labels = card.labels if card else tuple(map(str, range(classes)) if labels is None else labels)
-        self.pixel_range = card.pixel_range if card else pixel_range or natural
-        self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
-        self._takes_bytes = self.dtype == np.uint8 and np.array_equal(self._encoding, np.arange(256))
-        self._content, self._threads = self.path.read_bytes(), threads  # the file may be another one by and by
-        self._free: dict[int, list[Any]] = {1: [interpreter], BATCH: []}  # by images a call; those no thread is using
-        self._logits = self._batches = False
-        bright = np.linspace(16, 256, BATCH, dtype=int)[:, None, None, None]  # what differs is told apart
-        noise = np.random.default_rng(0).integers(0, bright, (BATCH, self.height, self.width, 3), np.uint8)
-        if card is None:
-            self._logits = not are_probabilities(self.predict(noise[::-4]))
-        if self.dtype.kind in "iu" and self.height * self.width <= SMALL:
-            self._batches = self._does_batches(noise)
-        self.remark = ""
-        if card:
-            told = {
-                "labels": labels and tuple(labels) != card.labels,
-                "pixel range": pixel_range not in (None, card.pixel_range),
-            }
-            contradicted = " and ".join(name for name, other in told.items() if other)
-            self.remark = contradicted and f"its card's {contradicted} count, not what was told"
-        else:
-            guesses = {
-                "numbers for labels": labels is None,
-                "pixels from {:g} to {:g}".format(*natural): pixel_range is None,
-                "logits for scores": self._logits,
-            }
-            assumed = ", ".join(guess for guess, made in guesses.items() if made)
-            self.remark = assumed and f"carries no card; assumed {assumed} (--labels, --pixel-range)"
+        return int(scores[1])
+
+    @staticmethod
+    def _overruled(card: Card, labels: Sequence[str] | None, pixel_range: tuple[float, float] | None) -> str:
+        """Say which arguments do not count, because the card says something else."""
+        given = {
+            "labels": labels and tuple(labels) != card.labels,
+            "pixel range": pixel_range not in (None, card.pixel_range),
+        }
+        contradicted = " and ".join(name for name, other in given.items() if other)
+        return contradicted and f"its card's {contradicted} count, not the ones given"
+
+    def _assumed(self, labels: Sequence[str] | None, pixel_range: tuple[float, float] | None) -> str:
+        """Say what was assumed, because neither a card nor an argument says it."""
+        guesses = {
+            "numbers for labels": labels is None,
+            "pixels from {:g} to {:g}".format(*self.pixel_range): pixel_range is None,
+            "logits for scores": self._logits,
+        }
+        assumed = ", ".join(guess for guess, made in guesses.items() if made)
+        return assumed and f"carries no card; assumed {assumed} (--labels, --pixel-range)"
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify images.
@@ -151,7 +185,7 @@ class EdgeModel:
         try:
             interpreter = free.pop()
         except IndexError:
-            interpreter = load_interpreter(self._content, self._threads, images.shape)
+            interpreter = load_interpreter(self.content, self._threads, images.shape)
         interpreter.set_tensor(self._input, images if self._takes_bytes else self._encoding[images])
         interpreter.invoke()
         scores: NDArray[Any] = interpreter.get_tensor(self._output)

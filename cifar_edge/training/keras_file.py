@@ -10,31 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_edge.data import CLASSES, Split
+from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError, first_line
-from cifar_edge.evaluation import Evaluation, evaluate
-from cifar_edge.tflite.cifar10 import load_cifar10_model, predict_cifar10
 from cifar_edge.training.networks import INPUT_SHAPE
-
-
-def evaluate_file(path: Path, split: Split) -> Evaluation:
-    """Classify the images of `split` with the model in `path` and compare.
-
-    Args:
-        path: the folder of a run, a `.keras` file (both need the extra `train`) or a `.tflite` file.
-        split: CIFAR-10 images.
-
-    Raises:
-        UsageError: no such file.
-        ModelError: it is no classifier of 32x32 images into CIFAR-10's classes.
-    """
-    if path.is_dir() or path.suffix == ".keras":
-        from cifar_edge.training.keras_file import load_model, predict
-
-        network = load_model(path / "model.keras" if path.is_dir() else path)
-        return evaluate(predict(network, split.images), split.labels)
-    return evaluate(predict_cifar10(load_cifar10_model(path), split.images), split.labels)
-
 
 AT_ONCE = 500 * 32 * 32  # pixels; a network of large photos would fill the memory
 SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))

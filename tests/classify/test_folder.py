@@ -212,7 +212,7 @@ def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, monkeypatch: pytes
         assert searching.wait(20)
         yield from others
 
-    monkeypatch.setattr(folder, "find", slow)
+    monkeypatch.setattr(folder, "photos_in", slow)
     rows = classify_folder(PHOTOS / "cat", model, workers=1)
     assert next(rows).path == first
     searching.set()
@@ -224,7 +224,7 @@ def test_what_fails_while_searching_is_told(model: EdgeModel, monkeypatch: pytes
         yield from map(str, (PHOTOS / "cat").glob("*.jpg"))
         raise MemoryError("no room for names")
 
-    monkeypatch.setattr(folder, "find", broken)
+    monkeypatch.setattr(folder, "photos_in", broken)
     with pytest.raises(MemoryError, match="no room for names"):
         list(classify_folder(PHOTOS / "cat", model, workers=3))
 
@@ -306,7 +306,7 @@ def test_a_huge_folder_costs_its_names(tmp_path: Path) -> None:
         (tmp_path / f"{number:05}.jpg").touch()
     # In a process of its own: threads of other tests take memory too.
     program = (
-        "import sys, tracemalloc; from cifar_edge.folder import find; tracemalloc.start(); "
+        "import sys, tracemalloc; from cifar_edge.photos.find import find; tracemalloc.start(); "
         "print(sum(1 for _ in find(sys.argv[1:])), tracemalloc.get_traced_memory()[1])"
     )
     found = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)

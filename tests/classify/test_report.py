@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
@@ -17,7 +17,7 @@ from cifar_edge.classify import report
 from cifar_edge.classify.report import Report
 from cifar_edge.errors import UsageError
 from cifar_edge.results.row import Row
-from cifar_edge.results.summary import Summary
+from cifar_edge.tflite.model import EdgeModel
 from tests.conftest import PHOTOS, Outcome
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is missing: install the extra `dev`")
@@ -32,12 +32,23 @@ def row(path: str | Path, label: str = "cat", confidence: float = 0.9, error: st
     return Row(str(path), label, confidence, ((label, confidence), (other, 1 - confidence)), "", 1.0, "model.tflite")
 
 
-def write(path: Path, rows: list[Row], labels: Sequence[str] = LABELS, **facts: str) -> Path:
-    page, summary = Report(path), Summary(labels)
+class Model(NamedTuple):
+    """What a report asks of a model."""
+
+    labels: Sequence[str]
+    path: Path
+    card: None = None
+
+
+def report_at(path: Path, labels: Sequence[str] = LABELS, model: str = "model.tflite") -> Report:
+    return Report(path, cast(EdgeModel, Model(labels, Path(model))))
+
+
+def write(path: Path, rows: list[Row], labels: Sequence[str] = LABELS, model: str = "model.tflite") -> Path:
+    page = report_at(path, labels, model)
     for each in rows:
         page.add(each)
-        summary.add(each)
-    page.write(summary, facts)
+    page.write()
     return path
 
 
@@ -104,13 +115,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row(PHOTOS / "dog" / "spaniels.jpg", "unknown", 0.3),
         row(PHOTOS / "dog" / "text.jpg", error="not an image <b>"),
     ]
-    return write(folder / "report.html", rows, model="model.tflite", options="--top-k 2")
+    return write(folder / "report.html", rows)
 
 
 def test_least_certain_first(browser: Browser, page: Path) -> None:
     browser.open(page)
     assert browser.texts("h1") == ["8 photos, classified"]
-    assert browser.texts("#facts dd") == ["model.tflite", "--top-k 2"]
+    assert browser.texts("#facts dd")[:2] == ["model.tflite", "not known"]
     assert browser.texts("#classes button") == ["dog\n3", "deer\n2", "cat\n1", "unknown\n1"]
     assert browser.texts(".verdict b") == ["unknown", "dog", "dog", "dog", "deer", "cat", "deer"]
     assert browser.texts(".verdict span") == ["30 %", "45 %", "50 %", "60 %", "70 %", "95 %", "100 %"]
@@ -211,8 +222,8 @@ def test_odd_names_are_text(browser: Browser, tmp_path: Path) -> None:
         shutil.copy(CAT, photo)
     (tmp_path / "pages").mkdir()
     rows = [row(os.fsdecode(path), "<i>cat</i>") for path in paths]
-    browser.open(write(tmp_path / "pages" / "report.html", rows, command="<b>"))
-    assert browser.texts("#facts dd") == ["<b>"]
+    browser.open(write(tmp_path / "pages" / "report.html", rows, model="<b>"))
+    assert browser.texts("#facts dd")[0] == "<b>"
     assert set(browser.texts(".verdict b")) == {"<i>cat</i>"}
     assert browser.run("return document.scripts.length") == 2
     assert browser.run("return [...document.images].every(image => image.src.startsWith('data:'))")
@@ -331,7 +342,7 @@ def test_places_where_no_page_can_be_are_refused_at_once(tmp_path: Path) -> None
         "missing/report.html": "missing: nothing can be written there",
     }.items():
         with pytest.raises(UsageError, match=reason):
-            Report(tmp_path / name)
+            report_at(tmp_path / name)
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,12 @@ from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder
 from cifar_edge.classify import pipeline
+from cifar_edge.classify.report import Report
 from cifar_edge.errors import ResultsError, UsageError
 from cifar_edge.photos import decode
 from cifar_edge.photos.find import order
 from cifar_edge.results.row import Row
-from cifar_edge.system.append_only import Lines
+from cifar_edge.system.append_only import AppendOnlyFile
 from tests.tflite.test_card import foreign
 
 Classify = Callable[..., list[Row]]
@@ -198,7 +199,7 @@ def test_somebody_else_s_file_is_not_touched(model: EdgeModel) -> None:
 def test_two_runs_do_not_write_to_one_file(model: EdgeModel) -> None:
     first = classify_folder("photos", model, output="out.csv")
     next(first)
-    with pytest.raises(UsageError, match="another run is writing it"):
+    with pytest.raises(UsageError, match="another process is working on it"):
         classify(model, resume=True)
     assert len(list(first)) == 19
     assert len(paths()) == 20
@@ -230,7 +231,7 @@ def test_a_disk_that_fails_after_the_last_row_is_noticed(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "fsync", fails_once)
 
     def write_one_line() -> None:
-        with Lines(tmp_path / "rows", sync_seconds=0.01) as lines:
+        with AppendOnlyFile(tmp_path / "rows", sync_seconds=0.01) as lines:
             lines.append(b"a row\n")
             assert failed.wait(20)
 
@@ -239,16 +240,18 @@ def test_a_disk_that_fails_after_the_last_row_is_noticed(tmp_path: Path, monkeyp
 
 
 def test_what_fails_at_the_end_is_all_that_is_left_to_do(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(*_: object) -> None:
         assert len(paths()) == 20
         raise OSError(28, "No space left on device", "report.html")
 
-    with pytest.raises(ResultsError, match=r"report\.html: No space left on device; .* --resume"):
-        classify(model, finish=fail)
-    done: list[int] = []
-    monkeypatch.setattr(decode, "load", pytest.fail)
-    assert len(classify(model, resume=True, finish=lambda: done.append(len(paths())))) == 20
-    assert done == [20]
+    with monkeypatch.context() as patch:
+        patch.setattr(Report, "write", fail)
+        with pytest.raises(ResultsError, match=r"report\.html: No space left on device; .* --resume"):
+            classify(model, report="report.html")
+    monkeypatch.setattr(pipeline.decode, "load", pytest.fail)
+    monkeypatch.setattr("cifar_edge.classify.report._thumbnails", lambda paths, workers: ["" for _ in paths])
+    assert len(classify(model, resume=True, report="report.html")) == 20
+    assert Path("report.html").exists()
     assert not Path("out.csv.partial").exists()
 
 
@@ -257,7 +260,7 @@ def test_a_full_disk_keeps_the_rows_so_far(model: EdgeModel, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cifar_edge.classify.folder.save", full)
+        patch.setattr("cifar_edge.results.journal.save", full)
         with pytest.raises(ResultsError, match=r"No space left on device; .*put that right and go on with"):
             classify(model)
     assert len(classify(model, resume=True)) == 20
@@ -274,7 +277,7 @@ def test_arguments_are_checked_before_anything_is_written(model: EdgeModel) -> N
         ({"output": None, "resume": True}, "nothing can be resumed"),
         ({"sort_into": "photos/sorted"}, "sort into a folder elsewhere"),
         ({"link": True}, "name a folder to sort them into"),
-        ({"workers": 0}, "it takes one at least"),
+        ({"workers": 0}, "give 1 or more"),
     ):
         with pytest.raises(UsageError, match=reason):
             classify(model, **options)

@@ -26,10 +26,12 @@ from s3fs import S3FileSystem
 from cifar_edge import classify_folder
 from cifar_edge.classify.cluster.nodes import HANGING
 from cifar_edge.errors import ResultsError, StorageError, UsageError
-from cifar_edge.photos import decode, find
-from cifar_edge.results.parquet_folder import DataSet, write_part
+from cifar_edge.photos import decode
+from cifar_edge.results.parquet_folder import ParquetFolder, write_part
 from cifar_edge.results.row import Row
 from cifar_edge.system import uris
+from cifar_edge.system.folders import folder_at
+from cifar_edge.system.uris import Uri
 from tests.bucket import s3, without_place
 from tests.conftest import PHOTOS, Outcome
 
@@ -69,6 +71,10 @@ class Weak(MemoryFileSystem):
         return super().info(path, **options)
 
 
+def behind(uri: str) -> list[tuple[str, int]]:
+    return list(uris.files(uri, decode.is_photo))
+
+
 @pytest.fixture
 def weak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Weak]:
     fsspec.register_implementation("weak", Weak)
@@ -100,9 +106,9 @@ def test_photos_in_a_bucket_have_the_rows_of_those_in_a_folder(
     (tmp_path / "photos" / "cat-2" / "A #1?.JPG").write_bytes((PHOTOS / "cat" / "chelsea.jpg").read_bytes())
     local = [without_place(row, tmp_path / "photos") for row in classify_folder(tmp_path / "photos", model)]
     with s3(tmp_path / "photos", monkeypatch):
-        uris = [uri for uri, _ in find.photos_behind("s3://photos")]
-        assert uris == sorted(uris)
-        assert [uri for uri, _ in find.photos_behind("s3://photos/cat/chelsea.jpg")] == ["s3://photos/cat/chelsea.jpg"]
+        found = [uri for uri, _ in behind("s3://photos")]
+        assert found == sorted(found)
+        assert [uri for uri, _ in behind("s3://photos/cat/chelsea.jpg")] == ["s3://photos/cat/chelsea.jpg"]
         there = [
             without_place(row, "s3://photos") for row in classify_folder(["s3://photos", "s3://photos/cat"], model)
         ]
@@ -171,7 +177,7 @@ def test_a_folder_that_may_not_be_listed_is_named(weak: Weak, monkeypatch: pytes
 
     monkeypatch.setattr(Weak, "ls", ls)
     with pytest.raises(StorageError, match="/bucket/dog: permission denied; check the rights to list there"):
-        list(find.photos_behind("weak://bucket"))
+        list(behind("weak://bucket"))
 
 
 def test_a_storage_that_knows_no_options_is_read() -> None:
@@ -183,7 +189,7 @@ def test_a_storage_that_knows_no_options_is_read() -> None:
 
     fsspec.register_implementation("plain", Plain)
     with pytest.raises(UsageError, match="plain://none: no such file, folder or bucket"):
-        list(find.photos_behind("plain://none"))
+        list(behind("plain://none"))
 
 
 class Server(Weak):
@@ -196,11 +202,11 @@ class Server(Weak):
 
 def test_photos_of_a_server_keep_its_name_and_the_user_s_but_no_password(weak: Weak) -> None:
     fsspec.register_implementation("server", Server)
-    first, *_ = (uri for uri, _ in find.photos_behind("server://me@nas/bucket/"))
+    first, *_ = (uri for uri, _ in behind("server://me@nas/bucket/"))
     assert first.startswith("server://me@nas/bucket/airplane/")
     assert uris.read(first, 3) == weak.cat_file(first.replace("server://me@nas", ""))[:3]
     with pytest.raises(UsageError, match=r"server://nas: a password would be in each row.*FSSPEC_SERVER_PASSWORD"):
-        list(find.photos_behind("server://me:secret@nas/bucket"))
+        list(behind("server://me:secret@nas/bucket"))
 
 
 def test_a_server_that_never_answers_is_given_up_sooner_than_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,18 +298,19 @@ def test_a_damaged_part_is_named(model: Path, weak: Weak) -> None:
 
 def test_a_part_that_is_written_when_all_have_been_counted_is_noticed(tmp_path: Path) -> None:
     row = Row("a.png", "cat", 0.5, (("cat", 0.5),), "", 1.0, "m")
-    data_set = DataSet(str(tmp_path), {"choice of labels": ["cat"]}, False)
-    write_part(data_set.folder, [row])
-    tally = data_set.tally()
-    write_part(data_set.folder, [row, replace(row, path="b.png")])
-    with pytest.raises(ResultsError, match="1 photos have more than one row"):
-        data_set.finish(tally)
-    assert data_set.reopen().summary.photos in (1, 2)
+    store = ParquetFolder(tmp_path / "results", b"{}", ["cat"], resume=False)
+    write_part(folder_at(tmp_path / "results"), [row])
+    with store:
+        write_part(folder_at(tmp_path / "results"), [row, replace(row, path="b.png")])
+        with pytest.raises(ResultsError, match="1 photos have more than one row"):
+            store.finish()
+        store.recount()
+        assert store.tally.summary.photos in (1, 2)
 
 
 def test_each_photo_without_a_row_has_one_line(tmp_path: Path) -> None:
-    data_set = DataSet(str(tmp_path), {"choice of labels": ["cat"]}, False)
-    assert "2 photos" in data_set.lack(["a\nb.png", "c\\n.png"])
+    store = ParquetFolder(tmp_path, b"{}", ["cat"], resume=False)
+    assert "2 photos" in store.lack(["a\nb.png", "c\\n.png"])
     assert (tmp_path / "_MISSING").read_text() == "a\\nb.png\nc\\\\n.png\n"
 
 
@@ -312,10 +319,10 @@ def test_of_two_rows_of_a_photo_one_stays(model: Path, weak: Weak, monkeypatch: 
     monkeypatch.setattr("cifar_edge.results.parquet_folder.PART", 10)
     options: dict[str, Any] = {"output": "weak://results", "resume": True}
     rows = list(classify_folder("weak://bucket", model, **options))
-    write_part("weak://results", rows[5:15])
+    write_part(folder_at(Uri("weak://results")), rows[5:15])
     again = classify_folder("weak://bucket", model, **options)
     assert {next(again).path for _ in rows} == {row.path for row in rows}
-    write_part("weak://results", rows[2:5])
+    write_part(folder_at(Uri("weak://results")), rows[2:5])
     with pytest.raises(
         ResultsError, match=r"3 photos have more than one row.*\(part-.*\.parquet\); --resume puts that"
     ):

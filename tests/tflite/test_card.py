@@ -50,7 +50,7 @@ def rewrite(model: Path, to: Path, labels: str | None = None, *, sealed: bool, *
 def test_the_card_travels_inside_the_file(run: Path, sample: Cifar10) -> None:
     for name in ("float32", "int8"):
         path = run / f"cnn-{name}.tflite"
-        model, card = EdgeModel(path), read_card(path)
+        model, card = EdgeModel(path), read_card(path.read_bytes(), path)
         assert card is not None
         assert (card.name, card.format, card.labels, card.run) == ("cnn", name, CLASSES, "cnn")
         assert (card.height, card.width, card.pixel_range, card.fit) == (32, 32, (0, 255), "stretch")
@@ -124,7 +124,7 @@ def test_a_card_counts_more_than_what_is_told(int8: Path, cifar_edge: Callable[.
     photo, names = PHOTOS / "cat" / "chelsea.jpg", tmp_path / "labels.txt"
     names.write_text("\n".join(CLASSES[::-1]))
     told = cifar_edge("classify", photo, "--model", int8, "--labels", names, "--pixel-range", "0,1")
-    assert "cnn-int8.tflite: its card's labels and pixel range count, not what was told" in told.err
+    assert "cnn-int8.tflite: its card's labels and pixel range count, not the ones given" in told.err
     assert told.out == cifar_edge("classify", photo, "--model", int8).out
 
 

@@ -55,7 +55,7 @@ def test_logits_of_a_model_without_a_card_become_probabilities(name: str, tmp_pa
     network, images = keras.Model(image, logits), np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), np.uint8)
     (tmp_path / "logits.tflite").write_bytes(convert(network, name, images))
     model = EdgeModel(tmp_path / "logits.tflite")
-    assert "logits for scores" in model.remark
+    assert "logits for scores" in model.note
     assert np.allclose(model.predict(images), keras.ops.softmax(network(images.astype(np.float32))), atol=0.1)
     assert np.allclose(model.predict(images).sum(axis=1), 1)
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from cifar_edge import __version__
 from cifar_edge.errors import CifarEdgeError, UsageError, first_line
-from cifar_edge.photos.find import list_photos, places_of
+from cifar_edge.photos.find import list_photos
 from cifar_edge.system import uris
+from cifar_edge.system.uris import Uri, place_of
 
-WITNESSES = 3  # photos of each place, of which each node has to be able to read one
+SAMPLES = 3  # photos of each place, of which each node has to be able to read one
 
 RETRIES = 2  # of a group whose worker is lost; then it is left to the next round
 HANGING = 300  # seconds for a photo, after which its worker is killed
@@ -113,7 +114,7 @@ def _check_address(address: str) -> None:
         raise UsageError(f"{address}: no Ray cluster answers there ({error}); HOST:PORT is what is needed") from error
 
 
-def shared_files(places: Sequence[Path | str]) -> list[tuple[str, ...]]:
+def shared_files(places: Sequence[Path | Uri]) -> list[tuple[str, ...]]:
     """Return places with a few files of each that this machine can read: any other one can read one of them at least.
 
     A disk that is not mounted is an empty folder, and who may list a bucket may not always read it; so files tell.
@@ -126,8 +127,8 @@ def shared_files(places: Sequence[Path | str]) -> list[tuple[str, ...]]:
     return [(place, *files) for place, *files in readable if files]
 
 
-def _readable(place: Path | str) -> list[str]:
-    return [file for file, _ in islice(list_photos([place]), WITNESSES) if not _unreadable(file)]
+def _readable(place: Path | Uri) -> list[str]:
+    return [file for file, _ in islice(list_photos([place]), SAMPLES) if not _unreadable(file)]
 
 
 def check_nodes(shared: Sequence[tuple[str, ...]]) -> str:
@@ -172,14 +173,14 @@ def lacking(shared: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _has_others(place: str) -> bool:
     try:
-        return bool(_readable(*places_of(place)))
+        return bool(_readable(place_of(place)))
     except CifarEdgeError:
         return False
 
 
 def _unreadable(file: str) -> str:
     """Return why the first byte behind a URI cannot be read, or that a path is not there; or ""."""
-    if not uris.is_remote(file):
+    if isinstance(place_of(file), Path):
         return "" if os.path.lexists(file) else f"{file} is not there"
     try:
         uris.read(file, 1)

@@ -1,7 +1,7 @@
 """Photos -> rows on the machines of a Ray cluster, by Ray Data; decoding and prediction are those of one machine.
 
 One task lists the photos and groups them; a task for each group classifies it as `classify_folder` does and writes
-its rows as a part of a `DataSet`. Through Ray go names of photos, and counts: neither pixels nor rows. When the
+its rows as a part of a `ParquetFolder`. Through Ray go names of photos, and counts: neither pixels nor rows. When the
 stream has ended, the photos are listed again, and what has no row goes into another round, in smaller groups.
 """
 
@@ -15,14 +15,14 @@ from typing import Any
 
 from cifar_edge.classify.cluster.nodes import FAILURES, Trouble, check_nodes, connected, lacking, shared_files
 from cifar_edge.classify.cluster.tasks import STALLED, Job, results_of
-from cifar_edge.classify.options import default_fit
-from cifar_edge.classify.pipeline import classifier
+from cifar_edge.classify.options import set_up
 from cifar_edge.errors import ResultsError, UsageError, first_line
 from cifar_edge.photos.find import absolute, list_photos, places_of
-from cifar_edge.results.parquet_folder import REQUEST, DataSet, Paths
-from cifar_edge.results.request import Options, request
+from cifar_edge.results.parquet_folder import REQUEST, ParquetFolder
+from cifar_edge.results.path_set import PathSet
+from cifar_edge.results.request import request
 from cifar_edge.results.summary import Summary
-from cifar_edge.system import uris
+from cifar_edge.system.uris import Uri
 from cifar_edge.tflite.model import EdgeModel
 
 ROUNDS = (1_000, 30, 1)
@@ -43,7 +43,7 @@ def classify_on_cluster(
     say: Callable[[str], None] = lambda message: None,
     advance: Callable[[int], None] = lambda photos: None,
 ) -> Summary:
-    """Classify photos on a Ray cluster, into a data set of Parquet files.
+    """Classify photos on a Ray cluster, into a folder of Parquet files.
 
         classify_on_cluster("s3://bucket/photos", "nano-int8.tflite", "10.0.0.1:6379", output="s3://bucket/results")
 
@@ -55,65 +55,77 @@ def classify_on_cluster(
         model: see `classify_folder`; the file is needed on this machine only.
         address: HOST:PORT of the cluster's head; by default the cluster that runs on this machine, or else
             one that is made here for this run.
-        output: a `DataSet`'s folder: a URI or a path.
+        output: the folder: a URI or a path.
         fit: see `classify_folder`.
         exif_thumbnails: see `classify_folder`.
         top_k: see `classify_folder`.
         min_confidence: see `classify_folder`.
-        resume: go on with the data set that is there, with the photos that have no row.
+        resume: go on with the results that are there, with the photos that have no row.
         say: is told what is going on.
         advance: is told of photos that are done.
 
     Returns:
-        Of all rows in the data set.
+        A summary of all rows in the folder.
 
     Raises:
         UsageError: as `classify_folder`; or there is no such cluster, or a node has not this version of the package,
             or cannot read the photos or the output; or another run writes there.
-        ResultsError: photos without a row remain; `_MISSING` in the data set names them. Or they cannot be listed.
+        ResultsError: photos without a row remain; `_MISSING` in the folder names them. Or they cannot be listed.
         StorageError: a URI cannot be reached.
     """
-    model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    options = Options(fit or default_fit(model), exif_thumbnails, top_k, min_confidence)
-    classifier(model, options, 1)  # to be refused here if need be
+    setup = set_up(model, fit=fit, exif_thumbnails=exif_thumbnails, top_k=top_k, min_confidence=min_confidence)
     places = absolute(places_of(paths))
-    folder = str(output) if uris.is_remote(output) else str(Path(output).absolute())
+    (place,) = absolute(places_of(output))
     shared = shared_files(places)
     if not shared and next(list_photos(places), None) is None:
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there")
-    data_set = DataSet(folder, request(places, model, options), resume)
-    shared += shared_files(places_of(f"{data_set.folder}/{REQUEST}"))
-    with data_set.alone(), connected(address) as trouble:
-        import ray
-
+    asked = request(places, setup.model, setup.options)
+    store = ParquetFolder(place, asked, setup.model.labels, resume=resume)
+    shared += shared_files(places_of(f"{store.place}/{REQUEST}"))
+    with connected(address) as trouble:
         say(check_nodes(shared))
-        job = ray.put(Job.of(model, options, data_set.folder, shared))
-        tally = data_set.reopen()
-        advance(tally.summary.photos)
-        for largest in ROUNDS:
-            ended = _round(job, places, tally.paths, largest, advance, trouble)
-            tally = data_set.reopen()
-            if next(_without_row(places, tally.paths), None) is None:
-                if reasons := lacking(shared):  # an empty folder may be a drive that is gone
-                    raise ResultsError(f"{reasons[0]}; what is done is kept for --resume")
-                data_set.finish(tally)
-                return tally.summary
-            if ended:
-                break
-        heard = trouble.last and f" ({trouble.last})"
-        why = ended or f"they came meanwhile, or whoever reads them is killed or hangs{heard}"
-        missing = data_set.lack(file for file, _ in _without_row(places, tally.paths))
-    raise ResultsError(f"{missing}: {why}; --resume tries again")
+        with store:
+            missing = _complete(store, Job.of(setup, store.place, shared), places, advance, trouble)
+    if missing:
+        raise ResultsError(f"{missing}; --resume tries again")
+    return store.tally.summary
 
 
-def _without_row(places: Sequence[Path | str], done: Paths) -> Iterator[tuple[str, int]]:
+def _complete(
+    store: ParquetFolder,
+    job: Job,
+    places: Sequence[Path | Uri],
+    advance: Callable[[int], None],
+    trouble: Trouble,
+) -> str:
+    """Classify in rounds until every photo has its row; return which have none and why, or ""."""
+    import ray
+
+    shared, reference = job.shared, ray.put(job)
+    advance(store.tally.summary.photos)
+    for largest in ROUNDS:
+        ended = _round(reference, places, store.tally.paths, largest, advance, trouble)
+        store.recount()
+        if next(_without_row(places, store.tally.paths), None) is None:
+            if reasons := lacking(shared):  # an empty folder may be a drive that is gone
+                raise ResultsError(f"{reasons[0]}; what is done is kept for --resume")
+            store.finish()
+            return ""
+        if ended:
+            break
+    heard = trouble.last and f" ({trouble.last})"
+    why = ended or f"they came meanwhile, or whoever reads them is killed or hangs{heard}"
+    return f"{store.lack(file for file, _ in _without_row(places, store.tally.paths))}: {why}"
+
+
+def _without_row(places: Sequence[Path | Uri], done: PathSet) -> Iterator[tuple[str, int]]:
     return ((file, size) for file, size in list_photos(places) if file not in done)
 
 
 def _round(
     job: Any,
-    places: Sequence[Path | str],
-    done: Paths,
+    places: Sequence[Path | Uri],
+    done: PathSet,
     largest: int,
     advance: Callable[[int], None],
     trouble: Trouble,

@@ -7,7 +7,6 @@ import functools
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,16 @@ from time import monotonic, sleep
 from typing import Any
 
 from cifar_edge.classify.cluster.nodes import HANGING, RETRIES, lacking, only_on
-from cifar_edge.classify.options import readers_for
+from cifar_edge.classify.options import Setup, readers_for
 from cifar_edge.classify.pipeline import classifier, classify_files
 from cifar_edge.errors import ResultsError, first_line
 from cifar_edge.photos.find import list_photos
 from cifar_edge.results.parquet_folder import write_part
 from cifar_edge.results.request import Options
 from cifar_edge.results.row import Row
+from cifar_edge.system.folders import Folder, folder_at
 from cifar_edge.system.machine import photo_memory, processors
+from cifar_edge.system.uris import Uri, place_of
 from cifar_edge.tflite.model import EdgeModel
 
 FIRST_GROUPS = 50  # photos each; they grow with what is listed, that few photos occupy all workers too
@@ -46,7 +47,7 @@ class Job:
         labels: class names, which a model without a card does not know.
         pixel_range: what it takes for black and white, likewise.
         options: of `classifier`.
-        output: a data set's folder; a URI, or a path that all machines share.
+        output: a folder of Parquet files; a URI, or a path that all machines share.
         shared: what all machines can read, see `shared_files`.
     """
 
@@ -59,10 +60,11 @@ class Job:
     shared: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, model: EdgeModel, options: Options, output: str, shared: Iterable[tuple[str, ...]]) -> Job:
+    def of(cls, setup: Setup, output: Path | Uri, shared: Iterable[tuple[str, ...]]) -> Job:
         """Pack a model whose file is on this machine."""
-        content = model.path.read_bytes()
-        return cls(model.path.name, content, model.labels, model.pixel_range, options, output, tuple(shared))
+        model, options, _ = setup
+        content, labels, pixel_range = model.content, model.labels, model.pixel_range
+        return cls(model.path.name, content, labels, pixel_range, options, str(output), tuple(shared))
 
 
 def grouped(
@@ -105,7 +107,7 @@ def results_of(job: Any, listing: Any) -> Generator[dict[str, Any], None, None]:
     context.enable_progress_bars = False
     here = ray.get_runtime_context().get_node_id()
     with ray.data.DataContext.current(context):
-        # Whoever takes a killed lister's place may find more photos, and make groups that overlap: see `reopen`.
+        # A lister that takes a killed one's place may find more photos and make groups that overlap: see `recount`.
         groups = ray.data.range(1).map_batches(
             functools.partial(_list_groups, listing), **only_on(here), max_retries=RETRIES
         )
@@ -138,7 +140,7 @@ def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
     try:
         armed = _end_if_nothing_happens()
         rows_of, output, shared = _prepared(job)
-        for one in classify_files(files, rows_of, readers_for(1, files)):
+        for one in classify_files(files, rows_of, readers_for(1, map(place_of, files[:1]))):
             rows.append(one)
             if monotonic() - armed > 1:  # it costs a thread each time
                 armed = _end_if_nothing_happens()
@@ -164,13 +166,11 @@ def _end_if_nothing_happens() -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _prepared(reference: Any) -> tuple[Callable[[Sequence[str]], list[Row]], str, tuple[tuple[str, ...], ...]]:
-    """Return a classifier, made once in a process, where its rows go, and what all nodes share."""
+def _prepared(reference: Any) -> tuple[Callable[[Sequence[str]], list[Row]], Folder, tuple[tuple[str, ...], ...]]:
+    """Return a classifier, made once in a process, the folder of its rows, and the files that all nodes share."""
     import ray
 
     job: Job = ray.get(reference)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, job.model)
-        path.write_bytes(job.content)
-        model = EdgeModel(path, labels=job.labels, pixel_range=job.pixel_range)
-    return classifier(model, job.options, 1, photo_memory(processors())), job.output, job.shared
+    model = EdgeModel.from_bytes(job.content, job.model, labels=job.labels, pixel_range=job.pixel_range)
+    setup = Setup(model, job.options, workers=1)
+    return classifier(setup, photo_memory(processors())), folder_at(place_of(job.output)), job.shared

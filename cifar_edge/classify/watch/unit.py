@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from cifar_edge.classify.options import default_fit
-from cifar_edge.classify.pipeline import classifier
+from cifar_edge.classify.options import set_up
 from cifar_edge.classify.watch.hook import Hook
 from cifar_edge.errors import UsageError
-from cifar_edge.results.request import Options
 from cifar_edge.results.rotating_log import check_name
 from cifar_edge.system.machine import total_memory
 from cifar_edge.tflite.model import EdgeModel
@@ -51,7 +49,7 @@ def systemd_unit(
         UsageError: the unit could not start: an argument is out of range, or in a home folder.
     """
     check_name(output)
-    classifier(model, Options(default_fit(model), top_k=top_k, min_confidence=min_confidence), workers=1)
+    set_up(model, top_k=top_k, min_confidence=min_confidence)
     program = hook.command if hook else []
     files = [Path(each) for each in (sys.base_prefix, sys.prefix, *program) if Path(each).is_absolute()]
     for path in (*files, model.path, *(value for value in options.values() if isinstance(value, Path))):

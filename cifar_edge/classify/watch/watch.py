@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifar_edge.classify.options import default_fit, workers_for
+from cifar_edge.classify.options import set_up
 from cifar_edge.classify.pipeline import classifier, classify_files
 from cifar_edge.classify.watch.arrivals import Arrivals
-from cifar_edge.classify.watch.settling import Waiting
+from cifar_edge.classify.watch.hook import Hook
+from cifar_edge.classify.watch.settling import Look, Waiting
 from cifar_edge.errors import UsageError
-from cifar_edge.results.request import Options
-from cifar_edge.results.rotating_log import ROTATE, Log
+from cifar_edge.results.rotating_log import ROTATE, RotatingLog
 from cifar_edge.results.row import Row
 from cifar_edge.tflite.model import EdgeModel
 
@@ -41,6 +41,8 @@ def watch(
     *,
     poll: float | None = None,
     rotate: int = ROTATE,
+    hook: Hook | None = None,
+    warn: Callable[[str], None] = lambda message: None,
     stop: threading.Event | None = None,
     **options: Any,
 ) -> Generator[Row, None, None]:
@@ -57,6 +59,8 @@ def watch(
         workers: threads; by default as for `classify_folder`.
         poll: seconds between searches of the folders, if they shall be searched instead of waiting to be told.
         rotate: bytes of a full file.
+        hook: called with each row when it is written, before it is yielded.
+        warn: called with what went wrong with the hook.
         stop: set it, from another thread or a signal handler, to end.
         options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, as of `classify_folder`.
 
@@ -74,26 +78,36 @@ def watch(
     for place in places:
         if not place.is_dir():
             raise UsageError(f"{place}: no such folder to watch")
-    model = model if isinstance(model, EdgeModel) else EdgeModel(model)
-    chosen = Options(options.pop("fit", None) or default_fit(model), **options)
-    workers = workers_for(workers)
-    rows_of = partial(classify_files, rows_of=classifier(model, chosen, workers), workers=workers)
-    return _watch(Arrivals(places, poll), rows_of, Log(Path(os.path.realpath(output)), rotate), stop)
+    setup = set_up(model, workers, **options)
+    rows_of = partial(classify_files, rows_of=classifier(setup), workers=setup.workers)
+    rows = _watch(Arrivals(places, poll), rows_of, RotatingLog(Path(os.path.realpath(output)), rotate), stop)
+    return _hooked(rows, hook, warn) if hook else rows
 
 
-def _watch(arrivals: Arrivals, rows_of: Rows, log: Log, stop: threading.Event) -> Generator[Row, None, None]:
+def _hooked(rows: Iterable[Row], hook: Hook, warn: Callable[[str], None]) -> Generator[Row, None, None]:
+    for row in rows:
+        if complaint := hook(row):
+            warn(complaint)
+        yield row
+
+
+def _watch(arrivals: Arrivals, rows_of: Rows, log: RotatingLog, stop: threading.Event) -> Generator[Row, None, None]:
     waiting = Waiting()
     with log, arrivals:
         while not stop.is_set():
             new = arrivals.take(AT_ONCE)
-            waiting.add(path for path in new if path not in log)
+            waiting.add(path for path in new if not log.has(path))
             complete = waiting.take(AT_ONCE)
             with contextlib.closing(rows_of(complete)) as rows:
-                for row in rows:
-                    if not (row.error and waiting.put_back(row.path, complete[row.path])):
-                        log.append(row)
-                        yield row
-                    if stop.is_set():
-                        return
+                yield from log.add(_settled(rows, waiting, complete, stop))
             if not complete and len(new) < AT_ONCE:
                 stop.wait(TICK)
+
+
+def _settled(rows: Iterable[Row], waiting: Waiting, complete: dict[str, Look], stop: threading.Event) -> Iterator[Row]:
+    """Yield the rows that count; a photo that could not be read may still be being written."""
+    for row in rows:
+        if not (row.error and waiting.put_back(row.path, complete[row.path])):
+            yield row
+        if stop.is_set():
+            return

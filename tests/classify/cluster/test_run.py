@@ -32,10 +32,13 @@ from cifar_edge import EdgeModel, classify_folder
 from cifar_edge.classify.cluster import nodes as cluster_nodes
 from cifar_edge.classify.cluster import run as cluster_run
 from cifar_edge.classify.cluster import tasks
+from cifar_edge.classify.cluster.run import classify_on_cluster
+from cifar_edge.classify.options import Setup
 from cifar_edge.errors import ResultsError, UsageError
 from cifar_edge.results.request import Options
 from cifar_edge.results.row import from_record
 from cifar_edge.system.files import only_process
+from cifar_edge.system.uris import Uri
 from tests.bucket import s3, without_place
 from tests.conftest import PHOTOS, ROOT
 
@@ -189,14 +192,14 @@ def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: Nodes, ru
     os.dup2(here, 900)
     private = Path("/proc/self/fd/900")
     with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/cat/.* is not there; each node needs the same"):
-        run.classify_on_cluster(private / "cat", model, node.address, output=tmp_path / "results")
+        classify_on_cluster(private / "cat", model, node.address, output=tmp_path / "results")
     os.dup2(os.open(tmp_path, os.O_RDONLY), 900)
     with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/here/_request.json is not there"):
-        run.classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "here")
+        classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "here")
     private_uri = f"file://{private}"
     os.dup2(here, 900)
     with pytest.raises(UsageError, match=r"node .*: file:///proc/self/fd/900/cat/.*: no such file.* the credentials"):
-        run.classify_on_cluster(f"{private_uri}/cat", model, node.address, output=tmp_path / "there")
+        classify_on_cluster(f"{private_uri}/cat", model, node.address, output=tmp_path / "there")
     os.close(here)
     os.close(900)
 
@@ -206,7 +209,7 @@ def test_a_node_with_another_version_gets_no_work(
 ) -> None:
     monkeypatch.setattr(cluster_nodes, "__version__", "0.0.1")
     with pytest.raises(UsageError, match=r"node .*: has cifar-edge .*, here it is 0.0.1; install the same"):
-        run.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
+        classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
 
 
 def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
@@ -215,7 +218,7 @@ def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
     away = tmp_path / "away.png"
     away.touch()
     with pytest.raises(ResultsError, match=r"/away\.png: no such file, .* what is done is kept for --resume"):
-        run.classify_on_cluster(
+        classify_on_cluster(
             [f"file://{PHOTOS}/cat", f"file://{away}"],
             run / "cnn-int8.tflite",
             node.address,
@@ -226,11 +229,11 @@ def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
 
 def test_what_travels_is_of_no_machine(run: Path) -> None:
     model = EdgeModel(run / "cnn-int8.tflite")
-    sent = pickle.dumps(tasks.Job.of(model, Options("crop"), "s3://bucket/results", []), protocol=0)
+    sent = pickle.dumps(tasks.Job.of(Setup(model, Options("crop"), 1), Uri("s3://bucket/results"), []), protocol=0)
     made_of = {argument for code, argument, _ in pickletools.genops(sent) if code.name == "GLOBAL"}
     assert made_of == {
-        "cifar_edge.cluster Job",
-        "cifar_edge.folder Options",
+        "cifar_edge.classify.cluster.tasks Job",
+        "cifar_edge.results.request Options",
         "copy_reg _reconstructor",
         "__builtin__ object",
         "_codecs encode",
@@ -264,7 +267,7 @@ def test_a_node_that_has_lost_its_drive_writes_no_rows_but_a_deleted_photo_is_no
     photos = tmp_path / "photos"
     place = (f"{scheme}{photos}", f"{scheme}{photos}/a.png", f"{scheme}{photos}/b.png")
     gone = {"kind": "group", "text": os.fsencode(f"{scheme}{photos}/c.png")}
-    job = tasks.Job.of(EdgeModel(run / "cnn-int8.tflite"), Options("crop"), str(tmp_path / "results"), [place])
+    job = tasks.Job.of(Setup(EdgeModel(run / "cnn-int8.tflite"), Options("crop"), 1), tmp_path / "results", [place])
     Path(job.output).mkdir()
     outcome = tasks._classify_group(job, gone)
     assert (outcome["kind"], outcome["photos"]) == ("failure", 0)
@@ -300,7 +303,7 @@ def test_when_one_group_after_the_other_fails_the_run_ends_and_says_what_is_miss
         (photos / name).touch()
     why = r"2 groups in a row have failed .*, the last one on .*/_request\.json is not there; --resume tries again"
     with pytest.raises(ResultsError, match=rf"/results: 3 photos have no row yet, as .*/b\.png, .*/c\.png.*: {why}"):
-        run.classify_on_cluster(
+        classify_on_cluster(
             photos,
             run / "cnn-int8.tflite",
             node.address,
@@ -314,7 +317,7 @@ def test_a_drive_that_goes_away_makes_no_success(node: Nodes, run: Path, tmp_pat
     photo, output = tmp_path / "photo.jpg", tmp_path / "results"
     shutil.copy(PHOTOS / "cat" / "chelsea.jpg", photo)
     with pytest.raises(ResultsError, match=r"photo\.jpg is not there; what is done is kept for --resume"):
-        run.classify_on_cluster(
+        classify_on_cluster(
             tmp_path, run / "cnn-int8.tflite", node.address, output=output, say=lambda _: photo.unlink()
         )
     assert not (output / "_SUCCESS").exists()
@@ -324,8 +327,9 @@ def test_a_run_in_which_nothing_goes_on_ends(
     node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "STALLED", 0.1)
+    monkeypatch.setattr(cluster_run, "STALLED", 0.1)
     with pytest.raises(ResultsError, match=r"no row yet, as .*nothing was done for 0\.0 minutes; --resume tries again"):
-        run.classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
+        classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
     import ray.data
 
     assert ray.data.DataContext.get_current().execution_no_progress_timeout_s > 1
@@ -337,32 +341,32 @@ def test_no_cluster_is_said_and_costs_no_results(run: Path, tmp_path: Path, monk
         pass
     again = {"output": output, "resume": True}
     with pytest.raises(UsageError, match="no Ray cluster answers"):
-        run.classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
+        classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
     with pytest.raises(UsageError, match=r"no Ray cluster answers there \(\[Errno \d"):  # not: no such name
-        run.classify_on_cluster([PHOTOS / "cat"], model, "[::1]:1", **again)
+        classify_on_cluster([PHOTOS / "cat"], model, "[::1]:1", **again)
     with only_process(output), pytest.raises(UsageError, match="another process is working on it"):
-        run.classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
+        classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
     with monkeypatch.context() as patch:
         patch.setattr("ray.init", Mock(side_effect=RuntimeError("Version mismatch: cluster:\n  Ray: 1.0\n here: 2.0")))
         with pytest.raises(UsageError, match=r"Version mismatch: cluster: Ray: 1\.0 here: 2\.0; install the same"):
-            run.classify_on_cluster([PHOTOS / "cat"], model, **again)
+            classify_on_cluster([PHOTOS / "cat"], model, **again)
         patch.setattr("ray.init", Mock(side_effect=ConnectionError("Failed to connect to Ray cluster at 192.0.2.2:1")))
         with pytest.raises(UsageError, match=r"at 192\.0\.2\.2:1: this machine has to be .* `ray stop` lets"):
-            run.classify_on_cluster([PHOTOS / "cat"], model, **again)
+            classify_on_cluster([PHOTOS / "cat"], model, **again)
         patch.setattr("ray.is_initialized", lambda: True)
         with pytest.raises(UsageError, match="Ray is connected in this process already"):
-            run.classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
+            classify_on_cluster([PHOTOS / "cat"], model, "127.0.0.1:1", **again)
     assert (output / "_SUCCESS").exists()
 
 
 def test_what_cannot_be_is_said_before_a_cluster_is_looked_for(run: Path, tmp_path: Path) -> None:
     model = run / "cnn-int8.tflite"
     with pytest.raises(UsageError, match="file:///none: no such file"):
-        run.classify_on_cluster([PHOTOS / "cat", "file:///none"], model, output=tmp_path / "results")
+        classify_on_cluster([PHOTOS / "cat", "file:///none"], model, output=tmp_path / "results")
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file" / "results"):
         with pytest.raises(UsageError, match=rf"{output}: a file is in the way"):
-            run.classify_on_cluster([PHOTOS / "cat"], model, output=output)
+            classify_on_cluster([PHOTOS / "cat"], model, output=output)
 
 
 def test_a_cluster_without_processors_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

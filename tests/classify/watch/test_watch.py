@@ -320,5 +320,5 @@ def test_what_cannot_be_is_said_in_a_line(
 def test_two_cannot_write_the_same_results(photos: Path, model: EdgeModel) -> None:
     with watching(photos, model) as names:
         names.wait(1)
-        with pytest.raises(UsageError, match="another run is writing it"):
+        with pytest.raises(UsageError, match="another process is working on it"):
             next(watch.watch(photos, model, photos.parent / "results.jsonl"))
