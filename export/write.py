@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,16 @@ from cifar_edge.export.verification_images import Exam, exam_for
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.photos.decode import FIT
 from cifar_edge.system.files import check_writable, only_process, write_together
+from cifar_edge.system.machine import versions
 from cifar_edge.system.timing import Latency, measure
 from cifar_edge.tflite.card import Card, with_place_for_seal
 from cifar_edge.tflite.graph import operations
 from cifar_edge.tflite.interpreter import litert
 from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.training.keras_file import predict
+
+CONVERTERS = ("cifar-edge", "keras", "tensorflow", "ai-edge-litert")
+"""Packages whose versions decide about the bytes of an export."""
 
 RAW_PIXELS = (0.0, 255.0)
 """Black and white in everything that is exported; scaling lives inside the graph."""
@@ -156,7 +159,7 @@ def export(
                 "accuracy": exam.test_accuracy(functools.partial(predict, source.classifier())),
                 "held_out": exam.held_out_accuracy(by_keras),
             },
-            "versions": _versions(),
+            "versions": versions(*CONVERTERS),
         }
         return _write(source, models, float32, by_keras, exam, record)
 
@@ -180,7 +183,7 @@ def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, li
         test_images=len(exam.test.images) if exam.test else 0,
         test_sha256=exam.test_sha256,
         run=source.file.resolve().parent.name if source.is_ours else None,
-        versions=_versions(),
+        versions=versions(*CONVERTERS),
         licence=licence,
     )
     graph = with_place_for_seal(converted)
@@ -252,7 +255,3 @@ def _write(
     contents[source.file.with_name(f"{prefix}export.json")] = f"{json.dumps(record, indent=2)}\n".encode()
     write_together(contents)
     return files
-
-
-def _versions() -> dict[str, str]:
-    return {package: version(package) for package in ("cifar-edge", "keras", "tensorflow", "ai-edge-litert")}

@@ -22,6 +22,7 @@ from PIL import Image
 from cifar_edge.cli.program import run_program
 from cifar_edge.errors import UsageError
 from cifar_edge.photos import decode
+from cifar_edge.photos.class_folders import class_of
 from cifar_edge.photos.find import find
 from cifar_edge.tflite.model import EdgeModel
 
@@ -114,7 +115,7 @@ def main(folder: str, models: list[str]) -> None:
 def _right(model: EdgeModel, photos: Sequence[Path], fit: str) -> int:
     seen = np.stack([decode.load(path, model.height, model.width, fit) for path in photos])
     told = [model.labels[number] for number in model.predict(seen).argmax(axis=1)]
-    return sum(label == path.parent.name for label, path in zip(told, photos, strict=True))
+    return sum(label == class_of(path) for label, path in zip(told, photos, strict=True))
 
 
 def _agreement(model: EdgeModel, seen: NDArray[np.uint8], exact: NDArray[np.uint8]) -> float:

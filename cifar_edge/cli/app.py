@@ -134,8 +134,9 @@ def train(
 ) -> None:
     """Train a network on CIFAR-10; what is not given comes from the network's own recipe."""
     from cifar_edge.cli.terminal import say, training_progress
+    from cifar_edge.tflite.names import RUNS
     from cifar_edge.training.recipe import DEFAULT, recipe_for
-    from cifar_edge.training.run import RUNS, Run, newest_run
+    from cifar_edge.training.run import Run, newest_run
 
     changes = {
         "augment": augment,

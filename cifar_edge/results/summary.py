@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
+from cifar_edge.photos.class_folders import class_of
 from cifar_edge.results.row import Row
 
 UNREADABLE = "(unreadable)"
@@ -37,7 +37,7 @@ class Summary:
         self.photos += 1
         self.unreadable += bool(row.error)
         self.by_label[UNREADABLE if row.error else row.label] += 1
-        truth = Path(row.path).parent.name
+        truth = class_of(row.path)
         if truth not in self._classes:
             self._elsewhere += 1
         elif not row.error:

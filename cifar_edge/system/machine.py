@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -103,7 +104,7 @@ def this_machine(root: Path = Path("/")) -> Machine:
         max_clock=int(max_clock) / 1000 if max_clock else None,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        versions=_versions(
+        versions=versions(
             "cifar-edge", "ai-edge-litert", "tflite-runtime", "numpy", "pillow", "tensorflow", "onnxruntime"
         ),
     )
@@ -140,6 +141,15 @@ def photo_memory(workers: int, root: Path = Path("/")) -> float:
     if memory is None:
         return MOST_FOR_A_PHOTO
     return min(MOST_FOR_A_PHOTO, max(LARGE_PHOTO, (SHARE * memory - PROGRAM) / workers))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def processors() -> int:
@@ -235,16 +245,6 @@ def _throttled(root: Path) -> int:
         return int(text or "0", 16)
     except ValueError:
         return 0
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _field(path: Path, name: str) -> str:

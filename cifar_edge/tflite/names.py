@@ -7,10 +7,13 @@ from pathlib import Path
 
 from cifar_edge.errors import UsageError
 
+RUNS = Path("runs")
+"""The folder of runs, where trainings go and exports are looked for."""
+
 MODELS = Path(__file__).parents[1] / "models"  # those that ship
 
 
-def find_model(name: str | Path, runs: Path = Path("runs")) -> Path:
+def find_model(name: str | Path, runs: Path = RUNS) -> Path:
     """Return a model's file: `name` itself, or else a model that comes with this package, or an export in `runs`.
 
     Args:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.evaluation import Evaluation, evaluate
 from cifar_edge.system.files import atomic, only_process
+from cifar_edge.system.machine import versions
 from cifar_edge.tflite.names import find_model
 from cifar_edge.training import augment, plots
 from cifar_edge.training.keras_file import load_checkpoint, load_model, predict
@@ -57,13 +57,14 @@ def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lamb
     """
     run = Run(folder)
     run.check_unused()
-    teacher_sha256 = _teacher_digest(recipe)
+    teacher_sha256, backend = _teacher_digest(recipe), keras.backend.backend()
     run.checkpoint.mkdir(parents=True)
     run.write_record(
         recipe=asdict(recipe),
         data=_identity(data),
         teacher_sha256=teacher_sha256,
-        versions=_versions(),
+        versions=versions("cifar-edge", "keras", backend, "numpy")
+        | {"backend": backend, "python": platform.python_version()},
         started=_now(),
     )
     return _train(run, data, progress)
@@ -331,14 +332,6 @@ def _digests(data: Cifar10) -> dict[str, dict[str, Any]]:
 
 def _teacher_digest(recipe: Recipe) -> str | None:
     return hashlib.sha256(find_model(recipe.teacher).read_bytes()).hexdigest() if recipe.teacher else None
-
-
-def _versions() -> dict[str, str]:
-    backend = keras.backend.backend()
-    return {name: version(name) for name in ("cifar-edge", "keras", backend, "numpy")} | {
-        "backend": backend,
-        "python": platform.python_version(),
-    }
 
 
 def _now() -> str:

@@ -19,9 +19,8 @@ from typing import Any
 from cifar_edge.data.cifar10 import SAMPLE
 from cifar_edge.errors import UsageError
 from cifar_edge.system.files import atomic
+from cifar_edge.tflite.names import RUNS
 from cifar_edge.training.recipe import Recipe, recipe_for
-
-RUNS = Path("runs")
 
 
 @dataclass(frozen=True)

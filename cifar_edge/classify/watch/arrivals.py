@@ -39,6 +39,9 @@ class Arrivals:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self._observer:
             self._observer.stop()
             self._observer.join()
@@ -67,7 +70,7 @@ class Arrivals:
 
     def _begin(self) -> None:
         """Search the folders that are there now and ask to be told of them, where that can be."""
-        self.__exit__()
+        self._stop()
         self._known = [*map(_identity, self._folders)]
         self._observer = None if self._poll else _observer(self._there(), self)
         self._every = SEARCH if self._observer else self._poll or POLL
