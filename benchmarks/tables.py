@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
 
 from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.record import ModelRecord, Record, Throughput
 from cifar_edge.system.machine import Machine, State
 
+WIDE = 10_000  # columns, so that no line is folded
+
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+
+
+def markdown(columns: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as Markdown, to be printed."""
+    grid = RichTable(*(escape(str(column)) for column in columns), box=box.MARKDOWN)
+    for row in rows:
+        grid.add_row(*(escape(str(cell)) for cell in row))
+    console = Console(width=WIDE, color_system=None)
+    with console.capture() as printed:
+        console.print(grid)
+    return "\n".join(line for line in printed.get().splitlines() if line.strip())
 
 
 def tables(record: Record) -> Iterator[Table]:
@@ -57,7 +74,7 @@ def share(record: Record) -> str:
         for model in record.models
         if model.throughput
     ]
-    table = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
+    table = markdown(columns, rows).splitlines()
     about = f"`cifar-edge bench` on {machine_text(record.machine, record.before, record.after)}; {record.date[:10]}"
     notes = [f"- note: {note}" for note in record.notes]
     return "\n".join([about, "", *table, "", *folders, *notes]).rstrip() + "\n"

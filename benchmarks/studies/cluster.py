@@ -20,6 +20,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from cifar_edge.benchmarks.studies.throughput import make_large, make_tree
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.system.machine import this_machine
 from cifar_edge.tflite.model import EdgeModel
@@ -153,20 +154,21 @@ def nodes(count: int) -> Iterator[str]:
 
 
 def compare(folder: Path, model: Path, place: Path, some: Path) -> None:
-    """Print a line for each way to classify a folder; `some` are fewer of its photos, for the slow one."""
-    print("| | photos/s | to the first | whole run | driver | largest worker |\n|---|---|---|---|---|---|")
-    _print("one process", alone := measure("one process", folder, model, place / "plain"))
+    """Print a table with a line for each way to classify a folder; `some` are fewer of its photos, for the slow one."""
+    runs = {"one process": (alone := measure("one process", folder, model, place / "plain"))}
     with nodes(1) as address:
-        _print("one node", one := measure("cluster", folder, model, place / "one", address))
-        _print("`read_images`, one node", measure("read_images", some, model, place / "ray", address))
+        runs["one node"] = one = measure("cluster", folder, model, place / "one", address)
+        runs["`read_images`, one node"] = measure("read_images", some, model, place / "ray", address)
     with nodes(2) as address:
-        _print("two nodes", two := measure("cluster", folder, model, place / "two", address))
+        runs["two nodes"] = two = measure("cluster", folder, model, place / "two", address)
+    columns = ("", "photos/s", "to the first", "whole run", "driver", "largest worker")
+    print(markdown(columns, (_cells(name, run) for name, run in runs.items())))
     print(f"\none node: {one.rate / alone.rate:.0%} of one process; two nodes: {two.rate / one.rate:.2f} x one node\n")
 
 
-def _print(name: str, run: Measured) -> None:
-    memory = f"{run.driver:.0f} MB | {f'{run.worker:.0f} MB' if run.worker else ''}"
-    print(f"| {name} | {run.rate:,.1f} | {run.first:.1f} s | {run.seconds:.1f} s | {memory} |", flush=True)
+def _cells(name: str, run: Measured) -> tuple[str, ...]:
+    worker = f"{run.worker:.0f} MB" if run.worker else ""
+    return name, f"{run.rate:,.1f}", f"{run.first:.1f} s", f"{run.seconds:.1f} s", f"{run.driver:.0f} MB", worker
 
 
 class Table(StrEnum):
@@ -199,13 +201,13 @@ def main(model: str, only: Annotated[Table | None, typer.Argument()] = None) -> 
             print(f"\n{SMALL:,} PNGs of 32x32\n")
             compare(place / "small" / "photos", file, place / "small", place / "small" / "photos")
         if only in (Table.MEMORY, None):
-            print("\n| files | whole run | driver | largest worker |\n|---|---|---|---|")
+            rows = []
             with nodes(2) as address:
                 for files in FILES:
                     make_tree(place / f"{files}", files)
                     run = measure("cluster", place / f"{files}", file, place / f"{files}-results", address)
-                    memory = f"{run.driver:.0f} MB | {run.worker:.0f} MB"
-                    print(f"| {files:,} | {run.seconds:.1f} s | {memory} |", flush=True)
+                    rows.append((f"{files:,}", f"{run.seconds:.1f} s", f"{run.driver:.0f} MB", f"{run.worker:.0f} MB"))
+            print(f"\n{markdown(('files', 'whole run', 'driver', 'largest worker'), rows)}")
 
 
 if __name__ == "__main__":

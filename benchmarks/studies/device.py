@@ -21,6 +21,7 @@ from PIL import Image
 
 from cifar_edge import EdgeModel
 from cifar_edge.benchmarks.studies.throughput import make_large, make_small
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.classify.watch.watch import watch
 from cifar_edge.cli.program import run_program
 from cifar_edge.errors import UsageError
@@ -151,10 +152,11 @@ def main(model: str) -> None:
                 image.save(folder / f"0.{suffix}", **kept)
             for number in range(1, 24):
                 os.link(folder / f"0.{suffix}", folder / f"{number}.{suffix}")
-        print(f"| within {LIMIT / 1e6:.0f} MB | 1 worker | 2 | 4 |\n|---|---|---|---|")
+        rows = []
         for kind, folder in kinds.items():
             peaks = [memory(folder, loaded.path, workers, place / f"{workers}.csv") for workers in (1, 2, 4)]
-            print(f"| {kind} | {' | '.join(f'{peak / 1e6:.0f} MB' if peak else 'killed' for peak in peaks)} |")
+            rows.append((kind, *(f"{peak / 1e6:.0f} MB" if peak else "killed" for peak in peaks)))
+        print(markdown((f"within {LIMIT / 1e6:.0f} MB", "1 worker", "2", "4"), rows))
         print("\nbytes written to the card for each photo:")
         print(f"classify, 10,000 small photos: {written_by_classify(small, loaded, place):,.0f}")
         for count, pause in ((500, 0.01), (20, 1.0)):

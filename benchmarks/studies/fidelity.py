@@ -13,6 +13,7 @@ import numpy as np
 
 from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.measures.robustness import measure
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.data import load_split
 from cifar_edge.tflite.cifar10 import load_cifar10_model
@@ -41,21 +42,20 @@ TOLERANCE = 2.0  # points
 
 def main(model: str) -> None:
     """Print the table for the model that `PUBLISHED` is of."""
-    off = []
+    off, rows = [], []
     (result,) = measure([load_cifar10_model(model)], load_split("test"))
-    print(
-        "| corruption |", " | ".join(f"severity {number}" for number in SEVERITIES), "| mean | published | difference |"
-    )
-    print("|---" + "|---:" * (len(SEVERITIES) + 3) + "|")
     for family, accuracy in zip(FAMILIES, 100 * result.corrupted_accuracy, strict=True):
         mean, published = accuracy.mean(), PUBLISHED[family]
         if abs(mean - published) > TOLERANCE:
             off.append(family)
         cells = [*(f"{share:.1f}" for share in accuracy), f"{mean:.1f}", f"{published}", f"{mean - published:+z.1f}"]
-        print("|", " | ".join([family.replace("_", " "), *cells]), "|")
+        rows.append([family.replace("_", " "), *cells])
     published = float(np.mean(list(PUBLISHED.values())))
     mean = 100 * result.mean_corrupted_accuracy
-    print(f"| mean |{' |' * len(SEVERITIES)} {mean:.1f} | {published:.1f} | {mean - published:+z.1f} |")
+    empty = [""] * len(SEVERITIES)
+    rows.append(["mean", *empty, f"{mean:.1f}", f"{published:.1f}", f"{mean - published:+z.1f}"])
+    severities = (f"severity {number}" for number in SEVERITIES)
+    print(markdown(("corruption", *severities, "mean", "published", "difference"), rows))
     print(f"\nclean {result.accuracy:.2%}")
     if off:
         raise SystemExit(f"more than {TOLERANCE:g} points from the published arrays: {', '.join(off)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cifar_edge.benchmarks.measures.corruptions import corrupt
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.data import hold_out, load_cifar10
 from cifar_edge.evaluation import evaluate
@@ -76,11 +77,8 @@ def noisy_calibration(folders: Sequence[Path]) -> Iterator[tuple[object, ...]]:
 def main(runs: list[Path]) -> None:
     """Print both tables as Markdown."""
     for table in (formats, noisy_calibration):
-        for number, cells in enumerate(table(runs)):
-            print("|", " | ".join(map(str, cells)), "|")
-            if number == 0:
-                print("|" + "---|" * len(cells))
-        print()
+        columns, *rows = table(runs)
+        print(f"{markdown(columns, rows)}\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.data import hold_out, load_split
 from cifar_edge.evaluation import evaluate
@@ -23,10 +24,11 @@ def main(models: list[str]) -> None:
     _, held_out = hold_out(load_split("train"))
     conditions = [held_out.images] + [damage(held_out.images, np.random.default_rng(0)) for damage in DAMAGES]
     names = ["model", "held-out", "damaged", *(damage.__name__.strip("_") for damage in DAMAGES)]
-    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
+    rows = []
     for name, model in loaded.items():
         plain, *damaged = (evaluate(predict_cifar10(model, images), held_out.labels).accuracy for images in conditions)
-        print(f"| {name} | {' | '.join(f'{top1:.1%}' for top1 in (plain, float(np.mean(damaged)), *damaged))} |")
+        rows.append((name, *(f"{top1:.1%}" for top1 in (plain, float(np.mean(damaged)), *damaged))))
+    print(markdown(names, rows))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.data import load_split
 from cifar_edge.tflite.cifar10 import load_cifar10_model, predict_cifar10
@@ -92,20 +93,22 @@ def main(models: list[str]) -> None:
         for name, model in loaded.items()
         for kind, images in outside.items()
     }
-    print("| model | other images | AUROC | false positives at 95 % recall |\n|---|---|---|---|")
+    told_apart = []
     for (name, kind), scores in confidence.items():
         inside = clean[name].max(axis=1)
         rate = false_positive_rate(inside, scores)
-        print(f"| {name} | {len(scores):,} of {kind} | {auroc(inside, scores):.3f} | {rate:.0%} |")
-    kinds = " | ".join(f"{kind} kept" for kind in outside)
-    print(f"\n| model | `--min-confidence` | test images kept | right of those | {kinds} |")
-    print("|---" * (4 + len(outside)) + "|")
+        told_apart.append((name, f"{len(scores):,} of {kind}", f"{auroc(inside, scores):.3f}", f"{rate:.0%}"))
+    print(markdown(("model", "other images", "AUROC", "false positives at 95 % recall"), told_apart))
+    kept_rows = []
     for name, probabilities in clean.items():
         right = probabilities.argmax(axis=1) == test.labels
         for threshold in THRESHOLDS:
             kept = probabilities.max(axis=1) >= threshold
-            shares = " | ".join(f"{(confidence[name, kind] >= threshold).mean():.0%}" for kind in outside)
-            print(f"| {name} | {threshold} | {kept.mean():.1%} | {right[kept].mean():.1%} | {shares} |")
+            shares = (f"{(confidence[name, kind] >= threshold).mean():.0%}" for kind in outside)
+            kept_rows.append((name, threshold, f"{kept.mean():.1%}", f"{right[kept].mean():.1%}", *shares))
+    kinds = (f"{kind} kept" for kind in outside)
+    columns = ("model", "`--min-confidence`", "test images kept", "right of those", *kinds)
+    print(f"\n{markdown(columns, kept_rows)}")
 
 
 if __name__ == "__main__":

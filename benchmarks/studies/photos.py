@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.errors import UsageError
 from cifar_edge.photos import decode
@@ -95,21 +96,20 @@ def main(folder: str, models: list[str]) -> None:
     photos = list(map(Path, find([folder])))
     if not photos:
         raise UsageError(f"{folder}: no photos in there")
-    names = [f"`{model.path.stem}` |" for model in loaded]
-    print(f"right, of {len(photos)} labelled photos\n\n| fit |", *names)
-    print("|---" * (1 + len(loaded)) + "|")
-    for fit in decode.FITS:
-        print(f"| {fit} |", *(f"{_right(model, photos, fit)} |" for model in loaded))
-    print(f"\nagainst the exact average, {CROPS} parts of each photo\n\n| photos | read by | mean | largest |", *names)
-    print("|---" * (4 + len(loaded)) + "|")
+    names = [f"`{model.path.stem}`" for model in loaded]
+    right = ((fit, *(_right(model, photos, fit) for model in loaded)) for fit in decode.FITS)
+    print(f"right, of {len(photos)} labelled photos\n\n{markdown(('fit', *names), right)}")
+    rows = []
     for size in SIZES:
         compared = _compare(photos, size, loaded[0].height, loaded[0].width)
         exact = compared.pop("exact")
         for name, seen in compared.items():
             difference = np.abs(seen - exact.astype(np.float32))
-            print(f"| {len(exact)} of {size[0]}x{size[1]} | {name} |", end=" ")
-            print(f"{difference.mean():.2f} | {difference.max():.0f} |", end=" ")
-            print(*(f"{_agreement(model, seen, exact):.1%} |" for model in loaded), flush=True)
+            agreement = (f"{_agreement(model, seen, exact):.1%}" for model in loaded)
+            kind = f"{len(exact)} of {size[0]}x{size[1]}"
+            rows.append((kind, name, f"{difference.mean():.2f}", f"{difference.max():.0f}", *agreement))
+    print(f"\nagainst the exact average, {CROPS} parts of each photo\n")
+    print(markdown(("photos", "read by", "mean", "largest", *names), rows))
 
 
 def _right(model: EdgeModel, photos: Sequence[Path], fit: str) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import keras
 
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.data import hold_out, load_cifar10
 from cifar_edge.evaluation import evaluate
@@ -77,10 +78,12 @@ def main() -> None:
             (name, sum(operation.macs for operation in operations(graph)), model.count_params(), accuracy, seconds)
         )
         interpreters.append(load_interpreter(graph))
-    print("| network | MMACs | parameters | latency | held-out top-1 | seconds an epoch |\n|---|---|---|---|---|---|")
     times = timing.measure([interpreter.invoke for interpreter in interpreters])
-    for (name, macs, parameters, accuracy, seconds), timed in zip(rows, times, strict=True):
-        print(f"| {name} | {macs / 1e6:.1f} | {parameters:,} | {timed.ratio:.2f} | {accuracy:.1%} | {seconds:.0f} |")
+    cells = (
+        (name, f"{macs / 1e6:.1f}", f"{parameters:,}", f"{timed.ratio:.2f}", f"{accuracy:.1%}", f"{seconds:.0f}")
+        for (name, macs, parameters, accuracy, seconds), timed in zip(rows, times, strict=True)
+    )
+    print(markdown(("network", "MMACs", "parameters", "latency", "held-out top-1", "seconds an epoch"), cells))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from PIL import Image
 
 from cifar_edge.benchmarks.measures.throughput import measure, profile
 from cifar_edge.benchmarks.studies.photos import camera_jpeg, crops
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.tflite.model import EdgeModel
 
@@ -112,19 +113,19 @@ def main(model: str) -> None:
 
 def print_memory(place: Path, model: Path) -> None:
     """Make trees of files in `place` and print what classifying them takes, to CSV and to Parquet."""
-    print("| files | to | first row | peak memory |\n|---|---|---|---|")
+    rows = []
     for files, each in ((2_000, 1_000), (200_000, 1_000), (200_000, 200_000)):
         tree = place / f"{files}-{each}"
         make_tree(tree, files, each)
         for suffix in ("csv", "parquet"):
             first, peak = memory(tree, model, tree.with_suffix(f".{suffix}"))
-            print(f"| {files:,} in folders of {each:,} | {suffix} | {first:.2f} s | {peak:.1f} MB |")
+            rows.append((f"{files:,} in folders of {each:,}", suffix, f"{first:.2f} s", f"{peak:.1f} MB"))
+    print(markdown(("files", "to", "first row", "peak memory"), rows))
 
 
 def _print_throughput(kind: str, rates: dict[str, float], stages: dict[str, float]) -> None:
-    print(f"| {kind} | photos/s | classify is |\n|---|---|---|")
-    for name, rate in rates.items():
-        print(f"| {name} | {rate:,.1f} | {rates['classify'] / rate:.2f} x |")
+    rows = ((name, f"{rate:,.1f}", f"{rates['classify'] / rate:.2f} x") for name, rate in rates.items())
+    print(markdown((kind, "photos/s", "classify is"), rows))
     whole = sum(stages.values())
     print("\nmilliseconds a photo, one thread:", end=" ")
     print(", ".join(f"{name} {spent:.3f} ({spent / whole:.0%})" for name, spent in stages.items()), end="\n\n")

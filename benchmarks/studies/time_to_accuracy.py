@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
+from cifar_edge.benchmarks.tables import markdown
 from cifar_edge.cli.program import run_program
 from cifar_edge.data import Split, hold_out, load_cifar10
 from cifar_edge.evaluation import evaluate
@@ -96,8 +97,7 @@ def main() -> None:
     """Print the table, as Markdown."""
     data = load_cifar10()
     columns = ("recipe", *(f"seconds to {goal:.0%}" for goal in GOALS), "epochs", "seconds", "top-1 then", "in steps")
-    print("|", " | ".join(columns), "|")
-    print("|" + "---|" * len(columns))
+    rows = []
     for training in measure(hold_out(data.train)[0], data.test):
         used = training.seconds[-1]
         reached = [training.seconds_to(goal) for goal in GOALS]
@@ -109,7 +109,8 @@ def main() -> None:
             f"{training.accuracy[-1]:.2%}",
             f"{training.in_steps / used:.0%}",
         ]
-        print("|", " | ".join(cells), "|")
+        rows.append(cells)
+    print(markdown(columns, rows))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from cifar_edge.training.augment import DAMAGES
 
 def test_damage_costs_either_model_and_small_is_ahead_in_both(full: object, capsys: pytest.CaptureFixture[str]) -> None:
     main(["nano", "small"])
-    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()[2:]]
     assert [name for name, *_ in rows] == ["nano", "small"]
     nano, small = ([float(top1.rstrip("%")) for top1 in top1s] for _, *top1s in rows)
     for plain, damaged, *each in (nano, small):
