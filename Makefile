@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := build/demo
 
 .SECONDARY: # keep trained models
-.PHONY: bench cluster demo device figures formats fuzz models photos test test-cluster test-pi throughput lint types \
+.PHONY: bench build/package cluster demo device figures formats fuzz models photos test test-cluster test-pi throughput lint types \
 	clean
 
 # Install the package with the extra that stands for %, from this folder, so that edits count at once.
@@ -108,15 +108,19 @@ device: .venv/installed-train
 fuzz: .venv/installed-dev
 	FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/test_fuzz.py
 
-lint: .venv/installed-dev
+lint: build/package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	cd build/package && PYTHONPATH=. ../../$(BIN)/lint-imports --no-logo ../../pyproject.toml
 
-# Type checkers cannot follow an editable install of packages that live elsewhere in the tree.
-types: .venv/installed-dev
-	rm -rf build/types build/lib # where setuptools keeps files that are gone
-	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
-	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cifar_edge
+types: build/package
+	cd build/package && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cifar_edge
+
+# The package as it is installed: tools cannot follow an editable install of packages that live elsewhere in the tree.
+build/package: .venv/installed-dev
+	rm -rf build/package build/lib # where setuptools keeps files that are gone
+	$(BIN)/python -m pip install --quiet --no-deps --target build/package .
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -1,11 +1,11 @@
 """What can go wrong, in one tree.
 
     CifarEdgeError          catch this one to catch all
-     +-- UsageError         asked for something that cannot be: exit code 2
+     +-- UsageError         the request itself is wrong: exit code 2
      +-- DataError          CIFAR-10 is missing, damaged or cannot be fetched
      +-- ImageError         a photo cannot be read
-     +-- ModelError         a model file is not what it should be
-     +-- ExportError        a model cannot be converted, or what came out is not good enough
+     +-- ModelError         a model file is missing, damaged or of another kind
+     +-- ExportError        a model cannot be converted, or loses too much
      +-- RegressionError    a benchmark's figure is worse than it was: exit code 4
      +-- ResultsError       rows cannot be written; those so far are kept
      +-- StorageError       a bucket or server cannot be reached, or refuses
@@ -22,7 +22,7 @@ Every message is one line that names the file and says what to do:
 
 
 def first_line(error: Exception) -> str:
-    """Return what fits into a message of one line: the first of a library's own, or the error's kind."""
+    """Return the first line of a library's message, or the error's class name if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
@@ -51,7 +51,7 @@ class ModelError(CifarEdgeError):
 
 
 class ExportError(CifarEdgeError):
-    """A model cannot be converted to TFLite, or what came out does not do what it should."""
+    """A model cannot be converted to TFLite, or the result does not match the original."""
 
 
 class RegressionError(CifarEdgeError):
@@ -65,11 +65,11 @@ class ResultsError(CifarEdgeError):
 
 
 class StorageError(CifarEdgeError):
-    """What a URI names cannot be reached, or takes nothing; what was written before is kept."""
+    """A bucket or server cannot be reached or refuses; everything written before is kept."""
 
 
 class UnreadablePhotos(CifarEdgeError):  # noqa: N818 - the run itself is no error
-    """All is done, but some photos could not be read; their rows say why."""
+    """The run is complete, but some photos could not be read; their rows say why."""
 
     exit_code = 3
 

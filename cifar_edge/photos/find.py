@@ -17,7 +17,7 @@ from cifar_edge.system.uris import Uri
 
 
 def order(path: str) -> str:
-    """Return what paths are sorted by: name by name from the left, so that a folder's content stays together.
+    """Return the sort key of a path: name by name from the left, so that a folder's content stays together.
 
     URIs are sorted by code points, as S3 lists them.
     """
@@ -25,12 +25,12 @@ def order(path: str) -> str:
 
 
 def find(paths: Sequence[str | Path]) -> Iterator[str]:
-    """Yield the paths of the files in `paths` and of the photos in its folders, in `results.order`, each once.
+    """Yield the paths of all photos in `paths`, in the order of `order`, each once.
 
-    Folders are searched to the bottom; links to folders are not followed, so there is no
-    loop. In a folder a photo is known by its suffix; a file named itself is always taken.
-    A folder that cannot be listed to its end is yielded too, before what is known of it. Of a place
-    that is given in two spellings the first counts, and one inside another not at all.
+    Folders are searched to the bottom. Links to folders are not followed, so there is no loop. In a folder, the
+    suffix decides what is a photo; a file that you name is always taken. A folder that cannot be listed to its end is
+    yielded too, before its photos. Duplicate places are searched once, under the first spelling. Nested places are
+    skipped.
 
     Raises:
         UsageError: one of the paths does not exist; before anything is yielded.
@@ -43,7 +43,7 @@ def find(paths: Sequence[str | Path]) -> Iterator[str]:
 
 
 def _distinct(starts: Iterable[Path]) -> list[Path]:
-    """Return the places without those whose photos are found in another one already."""
+    """Return the places, without duplicates and without those inside another one."""
     real = functools.cache(os.path.realpath)
     places: dict[Path, Path] = {}
     for start in starts:
@@ -59,8 +59,8 @@ def _distinct(starts: Iterable[Path]) -> list[Path]:
 
 
 def _search(start: Path) -> Iterator[str]:
-    # A folder's name gets a NUL, as in `order`, so that a name is all there is to hold and to sort. Paths are text,
-    # for pathlib takes a part of the time that a tiny photo does.
+    # A folder's name gets a NUL, as in `order`, so that only names are kept and sorted. Paths are text: pathlib would
+    # take a noticeable part of the time of a tiny photo.
     levels = [("", [f"{start}\0" if start.is_dir() else str(start)])]
     while levels:
         folder, names = levels[-1]
@@ -105,7 +105,7 @@ def absolute(places: Sequence[Path | Uri]) -> list[Path | Uri]:
 
 
 def photos_in(places: Sequence[Path | Uri]) -> Iterator[str]:
-    """Yield what `find` finds in the paths, and the URIs of photos at those places that are URIs."""
+    """Yield the photos of all places, paths and URIs, in the order of `order`."""
     found = [find([place for place in places if isinstance(place, Path)])]
     remote = uris.distinct(place for place in places if isinstance(place, Uri))
     found += [map(itemgetter(0), uris.files(uri, decode.is_photo)) for uri in remote]

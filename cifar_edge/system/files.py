@@ -1,4 +1,4 @@
-"""Files that are complete under their name, or not there; files of one process alone."""
+"""Atomic files, locks, and the cache folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LONGEST = 50  # characters of a name; four bytes each, they leave room in the 25
 
 @contextlib.contextmanager
 def atomic(path: Path, writer: str = "") -> Iterator[Path]:
-    """Give a temporary path with the same suffix beside `path`; rename it to `path` if the block succeeds.
+    """Write a file atomically: yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
-    The content is on the disk before the rename, so a pulled plug leaves the old file or the new
-    one. If the block raises, what it wrote is removed; an `OSError` without a file name gets that
-    of `path`. Who may write `path` while others do needs a name of its own, `writer`.
+    The temporary path has the same suffix. Its content is on the disk before the rename, so a pulled plug leaves the
+    old file or the new one. If the block raises, the temporary file is removed. An `OSError` without a file name
+    gets that of `path`. Give each of several concurrent writers of `path` its own `writer`.
     """
     partial = _partial(path, writer)
     try:
@@ -38,7 +38,7 @@ def atomic(path: Path, writer: str = "") -> Iterator[Path]:
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write files of one folder: they get their names when all are on the disk; if that fails, none does."""
+    """Write several files of one folder. They get their names when all are on the disk; if one fails, none does."""
     path = Path()
     try:
         for path, content in contents.items():
@@ -58,7 +58,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `UsageError` unless files can be made in a folder; whoever works for long asks before."""
+    """Raise `UsageError` unless files can be made in a folder. Call it before long work."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return
@@ -79,12 +79,12 @@ def _sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on the disk, as `os.fsync` does for the content of a file."""
+    """Flush the names in a folder to the disk, as `os.fsync` flushes the content of a file."""
     if sys.platform == "win32":  # cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network drives know no such thing
+        with contextlib.suppress(OSError):  # some network drives do not support it
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What computer this is, and in what state: what a latency means nothing without."""
+"""This computer: board, processors, clock, temperature, memory and disk."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ THROTTLING = {0: "its supply voltage is low", 1: "its clock is capped", 2: "it i
 SINCE_BOOT = 16
 
 SHARE, PROGRAM, LARGE_PHOTO = 0.4, 70e6, 50e6
-"""Of memory, what a run may take; bytes, as measured for `cifar_edge/README.md` with photos of 12 megapixels."""
+"""The share of memory that a run may take; bytes of the program and of a 12-megapixel photo, as measured."""
 
 MOST_FOR_A_PHOTO = 1e9
-"""Bytes that decoding may take, however much memory there is: no photo needs more."""
+"""The most bytes that decoding one photo may take, on any computer."""
 
 NETWORK = re.compile(r"nfs|cifs|smb|9p|afs|ceph|glusterfs|davfs|virtiofs|fuse(?!blk)")
-"""How the types of file systems begin that may be written to elsewhere; fuseblk is a disk of this computer."""
+"""Types of network file systems, by how they begin; fuseblk is a local disk."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A computer; what it does not tell is None.
+    """A computer. Unknown values are None.
 
     Attributes:
         cpu: model of the processor, with the board's where there is one.
@@ -55,13 +55,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class State:
-    """How a computer does at one moment; what it does not tell is None.
+    """The state of a computer at one moment. Unknown values are None.
 
     Attributes:
         clock: of the first processor, in MHz.
         temperature: of the hottest sensor, in degrees Celsius.
-        throttled: what slows it down now, in words.
-        throttled_before: what has slowed it down since it was switched on.
+        throttled: the reasons why it is slowed down now.
+        throttled_before: the reasons since it was switched on.
     """
 
     clock: float | None
@@ -75,7 +75,7 @@ class Storage:
     """The file system that a folder lies on.
 
     Attributes:
-        device: what is mounted, as in /dev/mmcblk0p2.
+        device: the mounted device, such as /dev/mmcblk0p2.
         type: of the file system, as in ext4.
         kind: "SD card", "NVMe", "USB or SATA disk", "virtual disk", "network", "memory", or "unknown".
         free: bytes that this user may still write.
@@ -125,10 +125,10 @@ def state(root: Path = Path("/")) -> State:
 
 
 def default_workers(root: Path = Path("/")) -> int:
-    """Threads to decode with: one a processor that this process may use, fewer where there is little memory.
+    """Return the number of decoding threads: one for each usable processor, fewer where memory is short.
 
-    The program takes `PROGRAM`, a large PNG or progressive JPEG, which is decoded as a whole, `LARGE_PHOTO`; together
-    they shall take no more than `SHARE` of what there is.
+    The program takes `PROGRAM` bytes, and each thread up to `LARGE_PHOTO` for a large PNG or progressive JPEG.
+    Together they take at most `SHARE` of the memory.
     """
     memory = total_memory(root)
     fitting = processors() if memory is None else int((SHARE * memory - PROGRAM) / LARGE_PHOTO)
@@ -136,7 +136,7 @@ def default_workers(root: Path = Path("/")) -> int:
 
 
 def photo_memory(workers: int, root: Path = Path("/")) -> float:
-    """Bytes that each of these workers may take for a photo; a usual large one must not be refused."""
+    """Return the bytes that each of these workers may take for a photo; never so few that a usual photo is refused."""
     memory = total_memory(root)
     if memory is None:
         return MOST_FOR_A_PHOTO
@@ -158,19 +158,19 @@ def processors() -> int:
 
 
 def total_memory(root: Path = Path("/")) -> int | None:
-    """Bytes of memory of this computer; None if that is not known."""
+    """Return the bytes of memory of this computer, or None if unknown."""
     memory = _field(root / "proc/meminfo", "MemTotal")
     return 1024 * int(memory.split()[0]) if memory else None
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that a program can still have without swapping; None if that is not known."""
+    """Return the bytes that a program can still get without swapping, or None if unknown."""
     memory = _field(root / "proc/meminfo", "MemAvailable")
     return 1024 * int(memory.split()[0]) if memory else None
 
 
 def peak_memory() -> int:
-    """The most this process has held, in bytes."""
+    """Return the most memory that this process has held so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux' own `ru_maxrss` may be that of the process which started this one
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
@@ -181,13 +181,13 @@ def peak_memory() -> int:
 
 
 def cpu_features(root: Path = Path("/")) -> set[str]:
-    """Name what the processor can do, as Linux calls it; empty if that is not known."""
+    """Return the processor's features, as Linux names them; empty if unknown."""
     about = root / "proc/cpuinfo"
     return set((_field(about, "Features") or _field(about, "flags")).split())
 
 
 def storage(folder: Path, root: Path = Path("/")) -> Storage:
-    """Tell what a folder lies on.
+    """Return the file system that a folder is on.
 
     Source: proc_pid_mountinfo(5): field 5 is the mount point; behind " - " stand type and device.
     """
@@ -218,7 +218,7 @@ def _kind(device: str, file_system: str) -> str:
 
 
 def warnings(machine: Machine, before: State, after: State) -> list[str]:
-    """Say what makes latencies measured between two states doubtful."""
+    """Return reasons to doubt latencies that were measured between two states."""
     found = []
     slowed = sorted({*before.throttled, *after.throttled, *(set(after.throttled_before) - {*before.throttled_before})})
     if slowed:
@@ -248,7 +248,7 @@ def _throttled(root: Path) -> int:
 
 
 def _field(path: Path, name: str) -> str:
-    """Return what stands after "name:" in a file of such lines, the first time; "" if it does not."""
+    """Return the value of the first line "name: value" in a file, or "" if there is none."""
     for line in _read(path).splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

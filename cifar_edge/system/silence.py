@@ -9,17 +9,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-# Descriptors are the whole process's: a second thread would save the first one's silence, and restore that for good.
-# Blocks may be nested, so the lock is one that a thread may take again.
+# Descriptors belong to the whole process: a second thread would save the silenced ones and restore those for good.
+# Blocks may be nested, so the lock is reentrant.
 _TURN = threading.RLock()
 
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Send everything written to file descriptors 1 and 2 in the block nowhere.
+    """Discard everything that the block writes to file descriptors 1 and 2.
 
-    TensorFlow and LiteRT log to the descriptors themselves, below `sys.stderr`, and not all of it
-    can be turned off by their own settings. Threads take turns; what others write meanwhile is lost, too.
+    TensorFlow and LiteRT log to the descriptors themselves, below `sys.stderr`, and their own settings do not turn
+    all of it off. Threads take turns. Output of other threads is lost meanwhile.
     """
     with _TURN, Path(os.devnull).open("wb") as nowhere:
         sys.stdout.flush()

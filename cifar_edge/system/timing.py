@@ -1,4 +1,4 @@
-"""Latency: what is timed takes turns, so that what slows the computer down slows down all of it."""
+"""Timing in turns: if something slows the computer down, it slows down everything that is compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Call = Callable[[], object]
 
 Progress = Callable[[int, int], None]
-"""Told how many rounds are done, and of how many."""
+"""Called with the number of rounds done, and of all rounds."""
 
 ROUNDS = 40
 

@@ -1,4 +1,4 @@
-"""Photos and results behind a URI, as `s3://bucket/photos`: list, read and write, patient with networks."""
+"""Files behind a URI such as `s3://bucket/photos`: list, read and write, with retries."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 from cifar_edge.errors import ImageError, StorageError, UsageError, first_line
 
 WAITS = (1, 5, 20)
-"""Seconds before each further attempt; below them, the client of a storage has some patience of its own."""
+"""Seconds before each further attempt; the storage's own client retries too."""
 
-LARGEST = 1 << 28  # bytes of a photo that are read; no camera makes more, and several are in memory together
+LARGEST = 1 << 28  # bytes read of one photo; no camera makes more, and several are in memory together
 
 OWN = ("", "AccessDenied", "InvalidObjectState")
-"""Codes of S3, or none, where permission is denied for an object; others are about who asks: any object has them."""
+"""S3's codes (or none) for a denied permission that concern one object; others concern the user, so all objects."""
 
 FINAL = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""What a storage answers that would be no other a second later."""
+"""Errors that a retry would not change."""
 
 
 class Uri(str):
@@ -137,7 +137,7 @@ def _cat(uri: str, system: Any, path: str, end: int | None) -> bytes:
 
 
 def read_whole(uri: str) -> bytes:
-    """Return the content of a file of results; `FileNotFoundError` if there is none, `StorageError` if in vain."""
+    """Return the content of a file; raise `FileNotFoundError` if there is none, `StorageError` if it fails."""
     system, path = _place(uri)
     content: bytes = _patiently(uri, system.cat_file, path)
     return content
@@ -149,7 +149,7 @@ def write(uri: str, content: bytes) -> None:
     An object is there when all of it is. A file grows; it does so as `.NAME.*.partial`, which stays if this is killed.
 
     Raises:
-        StorageError: in vain.
+        StorageError: it fails.
     """
     system, path = _place(uri)
     put = functools.partial(_put, system) if _has_files(system) else system.pipe_file
@@ -157,10 +157,10 @@ def write(uri: str, content: bytes) -> None:
 
 
 def make_folder(uri: str) -> None:
-    """Make a folder and those above, where there is such a thing: in a bucket, names just have slashes.
+    """Make a folder and those above it; in a bucket there are none to make.
 
     Raises:
-        StorageError: in vain.
+        StorageError: it fails.
     """
     system, path = _place(uri)
     if _has_files(system):
@@ -171,7 +171,7 @@ def remove(uri: str) -> None:
     """Remove a file of results.
 
     Raises:
-        StorageError: in vain.
+        StorageError: it fails.
     """
     system, path = _place(uri)
     _insist("delete", uri, system.rm_file, path)
@@ -228,7 +228,7 @@ def _system(root: str) -> Any:
 
 
 def _has_files(system: Any) -> bool:
-    """Tell whether files are renamed there; objects are copied instead, as any file system of fsspec can."""
+    """Tell a file system, which renames, from an object store, which copies."""
     from fsspec import AbstractFileSystem
 
     return type(system).mv is not AbstractFileSystem.mv
@@ -244,7 +244,7 @@ def _put(system: Any, path: str, content: bytes) -> None:
 
 
 def _insist(right: str, uri: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call `_patiently`, but let a final answer be a `StorageError` too, with the right that may be missing."""
+    """Call `_patiently`; a final error becomes a `StorageError` too, which names the right that may be missing."""
     try:
         return _patiently(uri, call, *arguments, **options)
     except OSError as error:
@@ -252,11 +252,11 @@ def _insist(right: str, uri: str, call: Callable[..., Any], *arguments: Any, **o
 
 
 def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Return what the call returns, after some attempts if need be.
+    """Return the result of a call, with retries.
 
     Raises:
-        OSError: an answer that is final.
-        StorageError: there was no answer.
+        OSError: the storage has answered, and a retry would not help.
+        StorageError: the storage does not answer.
     """
     waits = iter(WAITS)
     while True:
@@ -271,7 +271,7 @@ def _patiently(what: str, call: Callable[..., Any], *arguments: Any, **options: 
 
 
 def _code(error: OSError) -> str:
-    """Return S3's own name of an error; "" if it is none of S3."""
+    """Return S3's code of an error, or "" if it has none."""
     return str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
 
 
