@@ -65,83 +65,60 @@ class KeyboardInterruptAt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("optimizer", "schedule", "taught"), [("sgd", "trapezoid", False), ("muon", "linear", True)])
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    optimizer: str, schedule: str, taught: bool, tiny: Cifar10, run: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny: Cifar10, run: Path, tmp_path: Path) -> None:
     """Dropout, augmentation, momentum, order, schedule, answers: all go on as if nothing had happened."""
-    options = {"optimizer": optimizer, "schedule": schedule, "augment": "standard"}
-    taught_by = {"teacher": str(run / "cnn-int8.tflite"), "cycle": 2} if taught else {}
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, **options, **taught_by)
+    options = {"optimizer": "muon", "schedule": "trapezoid", "augment": "standard"}
+    recipe = recipe_for("cnn", epochs=4, batch_size=96, teacher=str(run / "cnn-int8.tflite"), cycle=2, **options)
     train(recipe, tiny, tmp_path / "whole")
-    with pytest.raises(Interrupted, match=r"after 0 of 4 epochs; go on with `cifar-edge train --resume --run"):
-        train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(2))
-    with pytest.raises(Interrupted, match="after 2 of 4 epochs"):
-        resume(tmp_path / "parts", tiny, KeyboardInterruptAt(11))
+    with pytest.raises(Interrupted, match=r"after 2 of 4 epochs; go on with `cifar-edge train --resume --run"):
+        train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(11))
     assert not (tmp_path / "parts" / "model.keras").exists()
-    assert len(list((tmp_path / "parts" / "checkpoint").glob("answers-*.npy"))) == (2 if taught else 0)
+    assert len(list((tmp_path / "parts" / "checkpoint").glob("answers-*.npy"))) == 2
     resume(tmp_path / "parts", tiny)
     whole, parts = (Run(tmp_path / name).read_history() for name in ("whole", "parts"))
     assert [row.epoch for row in parts] == [1, 2, 3, 4]
     assert np.allclose([row.loss for row in whole], [row.loss for row in parts], rtol=1e-4)
     rates = [row.learning_rate for row in whole]
     assert rates == [row.learning_rate for row in parts]
-    # In the second of four epochs `trapezoid` is at its peak still.
-    assert rates[1] / rates[0] == pytest.approx({"trapezoid": 1.0, "linear": 0.5 / 0.75}[schedule], abs=0.02)
+    assert rates[1] == rates[0]  # in the second of four epochs `trapezoid` is still at its peak
     models = (load_model(tmp_path / name / "model.keras") for name in ("whole", "parts"))
     assert np.allclose(*(predict(model, tiny.test.images) for model in models), atol=1e-3)
 
 
-def test_resuming_with_other_options_or_data_is_refused(tiny: Cifar10, tmp_path: Path) -> None:
-    with pytest.raises(Interrupted):
-        train(recipe_for("ann", epochs=2), tiny, tmp_path / "run", KeyboardInterruptAt(5))
-    run = Run(tmp_path / "run")
-    assert run.recipe_if_same(model="ann", epochs=2, seed=None) == recipe_for("ann", epochs=2)
+def test_what_does_not_fit_an_interrupted_run_is_refused(tiny: Cifar10, run: Path, tmp_path: Path) -> None:
+    teacher, stopped = tmp_path / "teacher.tflite", Run(tmp_path / "run")
+    shutil.copy(run / "cnn-int8.tflite", teacher)
+    with pytest.raises(Interrupted, match="after 0 of 2 epochs"):
+        train(recipe_for("ann", epochs=2, teacher=str(teacher)), tiny, stopped.folder, KeyboardInterruptAt(2))
+    with pytest.raises(Interrupted, match="after 1 of 2 epochs"):
+        resume(stopped.folder, tiny, KeyboardInterruptAt(5))
+    assert stopped.recipe_if_same(model="ann", epochs=2, seed=None) == stopped.recipe
     with pytest.raises(UsageError, match="was started with epochs 2, cannot go on with 9"):
-        run.recipe_if_same(epochs=9)
+        stopped.recipe_if_same(epochs=9)
     other = Cifar10(Split(tiny.train.images[::-1], tiny.train.labels[::-1]), tiny.test, "elsewhere")
     with pytest.raises(UsageError, match="other data"):
-        resume(tmp_path / "run", other)
-    resume(tmp_path / "run", tiny)
-    with pytest.raises(UsageError, match="finished"):
-        resume(tmp_path / "run", tiny)
-
-
-def test_a_kill_between_history_and_checkpoint_repeats_the_epoch(tiny: Cifar10, tmp_path: Path) -> None:
-    with pytest.raises(Interrupted):
-        train(recipe_for("ann", epochs=4, batch_size=96), tiny, tmp_path / "run", KeyboardInterruptAt(14))
-    run = Run(tmp_path / "run")
-    assert run.last_checkpoint() == 2
-    run.write_history([*run.read_history(), run.read_history()[-1]])
-    resume(tmp_path / "run", tiny)
-    assert [row.epoch for row in run.read_history()] == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("content", ["", "epoch,loss\nx,y\n"])
-def test_a_damaged_history_or_checkpoint_is_named(tiny: Cifar10, tmp_path: Path, content: str) -> None:
-    with pytest.raises(Interrupted):
-        train(recipe_for("ann", epochs=3), tiny, tmp_path / "run", KeyboardInterruptAt(9))
-    run = Run(tmp_path / "run")
-    history = (run.folder / "history.csv").read_text()
-    (run.folder / "history.csv").write_text(content)
-    with pytest.raises(UsageError, match=r"history\.csv: "):
-        resume(run.folder, tiny)
-    (run.folder / "history.csv").write_text(history)
-    run.checkpoint_of(run.last_checkpoint()).write_text("nothing")
-    with pytest.raises(ModelError, match="checkpoint cannot be loaded"):
-        resume(run.folder, tiny)
-
-
-def test_resuming_with_another_teacher_is_refused(tiny: Cifar10, run: Path, tmp_path: Path) -> None:
-    teacher = tmp_path / "teacher.tflite"
-    shutil.copy(run / "cnn-int8.tflite", teacher)
-    with pytest.raises(Interrupted):
-        train(recipe_for("ann", epochs=2, teacher=str(teacher)), tiny, tmp_path / "run", KeyboardInterruptAt(5))
+        resume(stopped.folder, other)
     shutil.copy(run / "cnn-float32.tflite", teacher)
     with pytest.raises(UsageError, match=r"teacher\.tflite is another model now than when this run was started"):
-        resume(tmp_path / "run", tiny)
+        resume(stopped.folder, tiny)
     shutil.copy(run / "cnn-int8.tflite", teacher)
-    resume(tmp_path / "run", tiny)
+    history, checkpoint = stopped.folder / "history.csv", stopped.checkpoint_of(1)
+    for file, content, complaint in (
+        (history, "", r"history\.csv: "),
+        (history, "epoch,loss\nx,y\n", r"history\.csv: "),
+        (checkpoint, "nothing", "checkpoint cannot be loaded"),
+    ):
+        kept = file.read_bytes()
+        file.write_text(content)
+        with pytest.raises((UsageError, ModelError), match=complaint):
+            resume(stopped.folder, tiny)
+        file.write_bytes(kept)
+    # As after a kill between history and checkpoint: the second epoch is repeated.
+    stopped.write_history([*stopped.read_history(), stopped.read_history()[-1]])
+    resume(stopped.folder, tiny)
+    assert [row.epoch for row in stopped.read_history()] == [1, 2]
+    with pytest.raises(UsageError, match="finished"):
+        resume(stopped.folder, tiny)
 
 
 def test_what_an_older_record_lacks_is_not_taken_from_the_network_s_recipe(tmp_path: Path) -> None:
@@ -173,9 +150,9 @@ def test_a_run_s_folder_is_not_overwritten(tiny: Cifar10, run: Path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "lion", "muon"])
 def test_every_optimizer_learns(optimizer: str, tiny: Cifar10) -> None:
-    recipe = recipe_for("cnn", optimizer=optimizer, epochs=2, batch_size=16)
-    model = new_model(recipe, -(-len(tiny.train.labels) // recipe.batch_size))
-    first, second = (fit_epoch(model, recipe, tiny.train, epoch) for epoch in range(2))
+    recipe = recipe_for("cnn", optimizer=optimizer, epochs=2, batch_size=20)
+    model, some = new_model(recipe, 10), Split(*(part[:200] for part in tiny.train))
+    first, second = (fit_epoch(model, recipe, some, epoch) for epoch in range(2))
     assert second["loss"] < first["loss"]
 
 
@@ -189,12 +166,17 @@ def test_in_mixed_precision_layers_compute_in_bfloat16_and_weights_are_float32()
 
 def test_trains_with_jax_and_in_mixed_precision_too(tmp_path: Path) -> None:
     pytest.importorskip("jax", reason="jax is missing")
-    command = [sys.executable, "-m", "cifar_edge", "train", "--data", "sample", "--model", "ann", "--epochs", "1"]
-    subprocess.run(
-        [*command, "--augment", "standard", "--precision", "mixed_bfloat16", "--run", tmp_path / "run"],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        check=True,
-    )
+    script = """
+import sys
+from pathlib import Path
+from cifar_edge.data import Cifar10, Split, load_cifar10
+from cifar_edge.training.loop import train
+from cifar_edge.training.recipe import recipe_for
+tiny = Cifar10(*(Split(split.images[::25], split.labels[::25]) for split in load_cifar10("sample")[:2]), "sample")
+train(recipe_for("ann", epochs=1, augment="standard", precision="mixed_bfloat16"), tiny, Path(sys.argv[1]))
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "run"], env=environment, check=True)
     record = Run(tmp_path / "run").record
     assert record["versions"]["backend"] == "jax"
     assert record["recipe"]["precision"] == "mixed_bfloat16"
