@@ -1,4 +1,4 @@
-"""Is this computer fit to classify photos? What is found, what is wrong with it, and what to do."""
+"""Check whether this computer is fit to classify photos; say what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ WORN = (errno.EROFS, errno.EIO)
 ROUNDS = 5  # of the quick latency
 
 INT8 = {"asimddp": "dot products", "i8mm": "matrix products", "avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI"}
-"""Features, as /proc/cpuinfo names them, that make int8 several times as quick."""
+"""Processor features, as /proc/cpuinfo names them, that make int8 several times as fast."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: it is.
-        found: in words.
-        wrong: what is wrong with it and what to do; "" if nothing.
+        what: was checked.
+        found: the result, in words.
+        wrong: what is wrong and what to do; "" if nothing is.
     """
 
     what: str
@@ -44,12 +44,12 @@ class Finding:
 
 
 def examine(models: Sequence[str | Path] | None = None, folder: Path = Path(), root: Path = Path("/")) -> list[Finding]:
-    """Look at this computer.
+    """Check this computer.
 
     Args:
-        models: files or names, to be loaded and timed; by default those that come with this package, as int8.
-        folder: where results would be written.
-        root: where /proc and /sys are.
+        models: files or names, to load and time; by default the int8 models of this package.
+        folder: for results.
+        root: of /proc and /sys.
     """
     machine = this_machine(root)
     findings = [*_computer(machine, root), _memory(machine, root), _disk(folder, root), _python(), _packages(machine)]

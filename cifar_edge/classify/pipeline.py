@@ -27,9 +27,9 @@ from cifar_edge.tflite.model import EdgeModel
 BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
 
 LARGEST_BATCH = 128  # photos; more gain little, and large photos may follow tiny ones
-TINY, QUICK = 1 << 12, 5e-4  # bytes, and seconds, of a photo that keeps Python as busy as its decoder
-AHEAD = 16  # batches each worker may be ahead of the row that is next
-LINGER = 2  # seconds that who stops a run waits for a thread, which may be in a search that takes minutes
+TINY, QUICK = 1 << 12, 5e-4  # bytes, and seconds, of a photo for which Python works as long as the decoder
+AHEAD = 16  # batches that each worker may be ahead of the next row
+LINGER = 2  # seconds to wait for each thread when a run is stopped; a search may take minutes
 
 
 def classifier(setup: Setup, memory: float | None = None) -> Callable[[Sequence[str]], list[Row]]:
@@ -63,12 +63,17 @@ def classifier(setup: Setup, memory: float | None = None) -> Callable[[Sequence[
 def classify_files(
     files: Iterable[str], rows_of: Callable[[Sequence[str]], list[Row]], workers: int
 ) -> Generator[Row, None, None]:
-    """Yield the rows of files in their order; `rows_of`, a `classifier`, makes them on as many threads.
+    """Yield the rows of files, in the files' order.
 
-    These threads also search, one at a time, so that no row waits until the next file is found.
+    The threads also search for files, one thread at a time, so that no row waits until the next file is found.
+
+    Args:
+        files: paths and URIs.
+        rows_of: a `classifier`.
+        workers: how many threads call it.
     """
     files = iter(files)
-    turn = threading.Lock()  # whoever has it takes files, and the place in the queue where their rows will be
+    turn = threading.Lock()  # its holder takes files, and a place in the queue for their rows
     places: Queue[SimpleQueue[list[Row] | BaseException | None]] = Queue(workers * AHEAD)
     stopping = threading.Event()
 
@@ -91,7 +96,7 @@ def classify_files(
                 each = (perf_counter() - start) / len(batch)
                 size = max(1, min(LARGEST_BATCH, int(BATCH_SECONDS / max(each, 1e-5))))
                 parts.put([])
-            except BaseException as error:  # to be raised where the rows are wanted
+            except BaseException as error:  # raised again where the rows are consumed
                 parts.put(error)
                 return
 
@@ -123,7 +128,7 @@ def _rows(
     model: EdgeModel,
     options: Options,
 ) -> list[Row]:
-    """Classify the first of a few files, as many as take `BATCH_SECONDS` to read, at least one."""
+    """Classify the first of a few files: as many as can be read in `BATCH_SECONDS`, at least one."""
     photos, reasons, reading = _read(files, load, turn)
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
@@ -151,11 +156,11 @@ def _rows(
 def _read(
     files: Sequence[str], load: Callable[[str], NDArray[np.uint8]], turn: threading.Lock
 ) -> tuple[list[NDArray[np.uint8]], list[str], list[float]]:
-    """Read the first of a few files: photos, for each file why not or "", and seconds.
+    """Read the first of a few files. Return photos, for each file the reason why not (or ""), and seconds.
 
-    Before any of them is inferred, so that threads seldom wait for Python's lock. They would at every step of reading
-    tiny photos, and so one thread at a time does that, while others infer; but not where it is the disk that takes the
-    time, and not from the first photo on that is slow to decode.
+    All are read before any is inferred, so that threads seldom wait for Python's lock. Reading tiny photos needs that
+    lock at every step, so one thread at a time reads them while others infer. That ends where the disk is what takes
+    the time, and with the first photo that is slow to decode.
     """
     photos, reasons, reading = [], [], []
     with contextlib.ExitStack() as alone:
@@ -180,5 +185,5 @@ def _read(
 def _is_tiny(file: str) -> bool:
     try:
         return os.stat(file).st_size <= TINY  # noqa: PTH116 - pathlib takes as long as all the rest
-    except OSError:  # a URI, or a file that is gone
+    except OSError:  # a URI, or a file that no longer exists
         return False

@@ -1,4 +1,4 @@
-"""A stream of rows -> one self-contained HTML page."""
+"""Rows -> one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -49,9 +49,8 @@ class Report:
             report.add(row)
         report.write()
 
-    Up to `LISTED` rows are in the page, and `PICTURED` of them have a thumbnail; of more, each class keeps
-    its least certain ones and a random sample, so that neither the page nor the memory it takes to make it
-    grows with the number of photos.
+    The page has up to `LISTED` rows, and `PICTURED` of them have a thumbnail. If there are more, each class keeps its
+    least certain rows and a random sample. So neither the page nor the memory it takes grows with the number of photos.
 
     Args:
         path: of the page, which is not touched before `write`.
@@ -122,7 +121,7 @@ class Report:
         }
 
     def _data(self, listed: Sequence[_Kept], thumbnails: Mapping[int, str]) -> dict[str, Any]:
-        """Return what the page's script reads; classes and folders are numbers in there, to keep it short."""
+        """Return the data for the page's script; classes and folders are numbers, to keep it short."""
         summary, classes, folders = self._summary, _Numbers(), _Numbers()
         rows: list[tuple[Any, ...]] = []
         errors: list[tuple[int, str, str]] = []
@@ -163,19 +162,19 @@ class _Kept(NamedTuple):
 
 
 class _Numbers(dict[str, int]):
-    """Numbers each name that is asked for."""
+    """Gives each name that is looked up a number."""
 
     def __missing__(self, name: str) -> int:
         return self.setdefault(name, len(self))
 
 
 def _probability(number: float | None) -> float:
-    """Return what is one, whatever a model takes for it."""
+    """Return a model's score as a probability: NaN and None become 0, the rest is clipped to 0-1."""
     return min(max(0.0, number or 0.0), 1.0)  # in this order NaN becomes 0
 
 
 def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
-    """Choose as evenly as can be from the classes (errors are one more): half the least certain, half at random."""
+    """Choose evenly from the classes (errors count as one): half the least certain rows, half at random."""
     groups: dict[str, list[_Kept]] = defaultdict(list)
     for kept in rows:
         groups[kept.row.label].append(kept)
@@ -210,7 +209,7 @@ def _thumbnail(path: str, memory: float) -> str:
 
 
 def _fill(template: str, data: Mapping[str, Any]) -> str:
-    """Put the data into the page, and into its policy what alone may run there: its own script and style."""
+    """Put the data into the page, and the digests of its script and style into its content security policy."""
     for element in ("style", "script"):
         (content,) = re.findall(f"<{element}>(.*?)</{element}>", template, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

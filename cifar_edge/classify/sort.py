@@ -1,4 +1,4 @@
-"""Photos that have a row -> copies of them, or links, in a folder for each label."""
+"""Copy photos, or link to them, into a folder for each label."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cifar_edge.system.uris import Uri
 PIECE = 1 << 20  # bytes read at once
 
 REFUSED = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
-"""How file systems say that they take no such name, as those of USB sticks do of one with a colon."""
+"""Errors for a name that the file system does not take, such as one with a colon on a USB stick."""
 
 
 def check_folder(folder: Path, paths: Sequence[Path | Uri]) -> None:
-    """Raise `UsageError` if `folder` is none or in use, or photos are looked for in or around it: it feeds itself."""
+    """Raise `UsageError` if `folder` is no folder, is in use, or lies in or around the photos."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; name one to sort into")
     for path in paths:
@@ -35,16 +35,16 @@ def check_folder(folder: Path, paths: Sequence[Path | Uri]) -> None:
                     f"{folder}: photos of {path} would be sorted where they are; sort into a folder elsewhere"
                 )
     if folder.is_dir():
-        with only_process(folder):  # to be told now, not when there is a journal of a run that has not begun
+        with only_process(folder):  # raises now, before there is a journal
             pass
 
 
 def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row, None, None]:
     """Copy each row's photo into `folder/<label>`, or link to it from there, and pass the row on.
 
-    Nothing there is overwritten: a photo whose name another one has gets a digest of its content
-    added to it (a link, of its target). So it is known what is there already. A photo that cannot
-    be read any more, or not to its end, or whose name is refused there, becomes a row with its reason.
+    Nothing is overwritten. If another photo has the same name, a digest of the content is added to the name (for a
+    link, a digest of its target), so the same photo is there once. A photo that can no longer be read to its end, or
+    whose name the file system refuses, becomes a row with its reason.
 
     Raises:
         UsageError: another process is sorting into this folder.
@@ -58,7 +58,7 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
 
 
 def _sorted(row: Row, put: Callable[[Row, Path], None], folder: Path) -> Row:
-    """Put a photo where it belongs; if that fails and it is the photo's fault, say so in its row."""
+    """Put a photo into its folder; if that fails because of the photo, return a row with the reason."""
     try:
         put(row, folder)
     except ImageError as error:
@@ -97,7 +97,7 @@ def _copy(row: Row, folder: Path) -> None:
 
 
 def _content(path: str | Path) -> Iterator[bytes]:
-    """Yield a photo's bytes; raise `ImageError` if they cannot be read, as no other error here may stop the run."""
+    """Yield a photo's bytes; raise `ImageError` if they cannot be read, which must not stop the run."""
     try:
         with Path(path).open("rb") as file:
             while piece := file.read(PIECE):
@@ -114,7 +114,7 @@ def _digest(path: str | Path) -> str:
 
 
 def _place(row: Row, folder: Path) -> Path:
-    """Return where a photo goes if its name is free; the folder is made."""
+    """Make the folder of a photo's label; return the photo's place there if its name is free."""
     home = folder / folder_name(row.label)
     home.mkdir(exist_ok=True)
     return home / Path(row.path).name
@@ -125,5 +125,5 @@ def _with_digest(place: Path, digest: str) -> Path:
 
 
 def folder_name(label: str) -> str:
-    """Return a label as a safe name: odd characters become `%` and their code point, so that none leads elsewhere."""
+    """Return a label as a safe folder name: special characters become `%` and their code point."""
     return re.sub(r"[^\w ()+,-]", lambda odd: f"%{ord(odd[0]):02X}", label)[:LONGEST] or "%"

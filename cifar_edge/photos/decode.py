@@ -32,12 +32,12 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a photo upright, by its orientation in EXIF (JEITA CP-3451, 4.6.4); 1 is upright."""
+"""The transposition that makes a photo upright, by EXIF orientation (JEITA CP-3451, 4.6.4); 1 is upright."""
 
 FITS = ("crop", "pad", "stretch")
 
 FIT = "stretch"
-"""The best of them for CIFAR-10's classes on real photos; `benchmarks/README.md` has the comparison."""
+"""The default: the best on real photos of CIFAR-10's classes; `benchmarks/README.md` compares them."""
 
 # Pixels of the reduced image for one of the result. Fewer would change what the network says of some
 # photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
@@ -56,7 +56,7 @@ MOST_SCANS = 100
 # JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `check_memory` judges instead.
 Image.MAX_IMAGE_PIXELS = None
 
-SMALL = 1 << 16  # bytes; to read such a file at once is cheaper than to seek in it
+SMALL = 1 << 16  # bytes; reading such a file at once is cheaper than seeking in it
 
 WHITE = 255
 
@@ -70,28 +70,28 @@ def load(
     reduced: int = REDUCED,
     memory: float = MOST_FOR_A_PHOTO,
 ) -> NDArray[np.uint8]:
-    """Read a photo as the network wants it: upright, of its size, RGB.
+    """Read a photo for a network: upright, resized, RGB.
 
-    Each pixel is the average of the area it stands for. JPEGs are decoded at the smallest DCT scale that still
-    has `reduced` times the wanted size. Without a readable orientation a photo is upright. Transparent
-    parts become white. Of an animation or a document the first picture counts.
+    Each pixel is the average of its area. JPEGs are decoded at the smallest DCT scale that still
+    has `reduced` times the wanted size. A photo without a readable
+    orientation is taken as upright. Transparent parts become white. Of several pictures in a file, the first counts.
 
     Args:
-        path: a file in one of `FORMATS`, whatever its name; or one that is open.
+        path: a file in one of `FORMATS`, its suffix does not matter; or an open file.
         height: wanted, in pixels.
         width: wanted, in pixels.
         fit: what to do with another aspect ratio: "crop" takes the centre, "pad" adds white on two
             sides, "stretch" distorts.
-        exif_thumbnails: take the thumbnail that a camera puts into a photo's head, if its aspect ratio
-            is the photo's and it is no smaller than wanted; then only the head of the file is read.
-        reduced: fewer than `REDUCED` will do for eyes, and be faster.
+        exif_thumbnails: take the camera's thumbnail, if its aspect ratio is the photo's and it is large enough; then
+            only the head of the file is read.
+        reduced: smaller values are faster; fewer than `REDUCED` are good enough for eyes.
         memory: bytes that decoding may take.
 
     Returns:
         uint8, (height, width, 3), RGB.
 
     Raises:
-        ImageError: it is no such file, damaged, or too large to be decoded.
+        ImageError: the file is no image, damaged, or too large to decode.
         UsageError: there is no such fit.
     """
     check_fit(fit)
@@ -120,7 +120,7 @@ def check_fit(fit: str) -> None:
 
 
 def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHOTO) -> None:
-    """Raise `ImageError` if decoding takes too much; `pixels` is how many the file has, whatever the scale."""
+    """Raise `ImageError` if decoding takes too much memory; `pixels` counts those of the file, before scaling."""
     if image.format == "WEBP":
         each = WEBP_PIXEL
     elif image.mode[-1] in "Aa" or "transparency" in image.info:
@@ -141,9 +141,9 @@ def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHO
 def _open(path: str | Path | BinaryIO) -> BinaryIO:
     if not isinstance(path, str | Path):
         return path
-    # Without pathlib, which takes as long as the rest of this.
+    # Without pathlib, which would take as long as all the rest.
     about = os.stat(path)  # noqa: PTH116
-    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(about.st_mode):  # opening a pipe could wait for ever
         if not stat.S_ISDIR(about.st_mode):
             raise ImageError("not a regular file")
         link = os.path.islink(path)  # noqa: PTH114
@@ -178,7 +178,7 @@ def _is_progressive(image: Image.Image) -> bool:
 
 
 def _check_scans(file: BinaryIO) -> None:
-    """Raise `ImageError` if a JPEG, open behind its head, has more scans than any encoder makes (ITU-T T.81, B.2)."""
+    """Raise `ImageError` if a JPEG, open after its header, has more scans than encoders make (ITU-T T.81, B.2)."""
     head, scans, last = file.tell(), 0, b""
     while block := file.read(SMALL):
         image, end, _ = (last + block).partition(b"\xff\xd9")  # behind it a phone may keep a video

@@ -14,11 +14,11 @@ from cifar_edge.errors import UsageError
 from cifar_edge.results.row import Row, to_line, to_record
 from cifar_edge.system.files import atomic
 
-ROW_GROUP = 1_000  # rows of a Parquet file that are in memory together; more make it little smaller
+ROW_GROUP = 1_000  # rows of a Parquet file in memory at a time; larger groups make the file little smaller
 
 
 def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
-    """Write rows as they come and pass them on; a reader at the other end of a pipe gets each at once.
+    """Write rows as they come and pass them on; the reader of a pipe gets each at once.
 
     `top` becomes the columns `top_1`, `confidence_1`, `top_2` and so on up to `top_k`.
     """
@@ -36,7 +36,7 @@ def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
 
 
 class _Lines:
-    """Ends lines as Unix does. A `csv.writer` told to do so itself leaves a lone carriage return unquoted."""
+    """Ends lines as Unix does. With `lineterminator`, `csv.writer` would leave a lone carriage return unquoted."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -46,7 +46,7 @@ class _Lines:
 
 
 def _no_formula(path: str) -> str:
-    """Return another spelling of a path that a spreadsheet would take for a formula."""
+    """Return a path; one that a spreadsheet would take for a formula gets "./" before it."""
     return f".{os.sep}{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 
@@ -63,7 +63,7 @@ def _save_json_lines(rows: Iterator[Row], path: Path, top_k: int) -> None:
 
 
 def write_parquet(rows: Iterator[Row], file: Path | BinaryIO) -> None:
-    """Write `rows`; a name that is not UTF-8, as text in Parquet has to be, is spelt with Python's escapes."""
+    """Write rows as Parquet; a name that is not UTF-8 gets Python's escapes, as Parquet's text has to be UTF-8."""
     import pyarrow as arrow
     from pyarrow.parquet import ParquetWriter
 
@@ -91,10 +91,10 @@ FORMATS: dict[str, Callable[[Iterator[Row], Path, int], None]] = {
 
 
 def check_output(path: Path) -> None:
-    """Raise what would keep `save` from writing to `path`, before hours of work.
+    """Check before hours of work that `save` can write to `path`.
 
     Raises:
-        UsageError: it is no place for a file, or its suffix names no format.
+        UsageError: it is not a file, its folder does not exist, or its suffix names no format.
         ModuleNotFoundError: Parquet needs pyarrow, the extra `parquet`.
     """
     if path.exists() and not path.is_file():

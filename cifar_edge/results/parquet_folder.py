@@ -1,13 +1,13 @@
-"""Rows as a folder of Parquet parts, in a bucket or on a disk, for runs too large for one file or one machine.
+"""Rows in a folder of Parquet files, in a bucket or on a disk, for runs too large for one file or machine.
 
-    results/_request.json     what the run was asked for
-    results/part-*.parquet    the rows of some hundred photos; the name is a digest of their paths
+    results/_request.json     the request
+    results/part-*.parquet    rows of up to 1,000 photos; the name is a digest of their paths
     results/_SUCCESS          counts, as JSON, once every photo has its row
-    results/_MISSING          or the paths of the photos that are left without one, a line each
+    results/_MISSING          otherwise: the paths of the photos without a row, one a line
 
-A part appears whole or not at all, and a task that is done again writes the same part again. So whatever was
-killed, what is there counts. Readers of Parquet data sets pass over names that begin with `_` or a dot; with a dot
-begin parts that are being written. One run at a time writes there.
+A part appears whole or not at all, and a repeated task writes the same part again. So every part that is there counts,
+whatever was killed. Readers of Parquet data sets skip names that begin with `_` or a dot; unfinished parts begin with
+a dot. One run at a time writes to a folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ READERS = 16  # parts that are read together, as each waits for the network
 
 
 class Tally(NamedTuple):
-    """What a data set holds."""
+    """The content of a folder: paths, their summary, and the number of parts."""
 
     paths: PathSet
     summary: Summary
@@ -51,9 +51,9 @@ class Tally(NamedTuple):
 
 
 class ParquetFolder:
-    """Rows of one request as a folder of parts. Use it as a context.
+    """The rows of one request. Use it as a context.
 
-    To begin, the request is written down, and never gives way to another one.
+    The request is written first, and the folder refuses any other one.
 
     Args:
         place: of the folder; a URI or a path.
@@ -67,8 +67,8 @@ class ParquetFolder:
         tally: what the folder holds, as of `recount`; entering the context does that.
 
     Raises:
-        UsageError: something else is there, or an earlier run's results that are not to be continued, or not like this;
-            or another process has it.
+        UsageError: the folder holds something else, or results that are not to be resumed or belong to another
+            request; or another process has it.
         StorageError: it cannot be reached.
         OSError: nothing can be written in this folder.
         ModuleNotFoundError: it needs pyarrow, the extra `parquet`.
@@ -89,7 +89,7 @@ class ParquetFolder:
             self.resumed = self._begin(request, resume)
 
     def _begin(self, request: bytes, resume: bool) -> bool:
-        """Write the request down, or compare it with the one that is there; tell which."""
+        """Write the request, or compare it with the one that is there; return whether one was there."""
         names = {name for name in self._folder.names() if not name.startswith(".")}
         if not names:
             self._folder.write(REQUEST, request)
@@ -98,7 +98,9 @@ class ParquetFolder:
             raise UsageError(f"{self.place}: not empty, but no results of this program; choose another folder")
         if names != {REQUEST} and not resume:
             raise UsageError(f"{self.place}: there are results; go on with --resume, or choose another folder")
-        check_request(str(self.place), self._folder.read(REQUEST), request)  # somebody at work may have no part yet
+        check_request(
+            str(self.place), self._folder.read(REQUEST), request
+        )  # another run may be at work without a part yet
         return True
 
     def __enter__(self) -> Self:
@@ -133,10 +135,10 @@ class ParquetFolder:
         yield from self.add(rows)
 
     def recount(self) -> None:
-        """Count what is there before more is written: no outcome is claimed any longer, and no photo has two rows.
+        """Count the rows before more are written. Remove `_SUCCESS` and `_MISSING`, and parts that overlap others.
 
-        A task that was given up may still write its part when others have written the same photos. Of such parts
-        one stays, and what only the others have is to be done again.
+        A task that was given up may still write its part after others have written the same photos. One of such parts
+        stays; the photos that only the others have are classified again.
         """
         for outcome in {SUCCESS, MISSING}.intersection(self._folder.names()):
             self._folder.remove(outcome)
@@ -159,13 +161,13 @@ class ParquetFolder:
         return Tally(PathSet(paths()), summary, len(names))
 
     def finish(self) -> None:
-        """Write `_SUCCESS`, as every photo has its row now; what killed processes left goes.
+        """Write `_SUCCESS`: every photo has its row. Remove what killed processes left.
 
         Raises:
             ResultsError: a photo has two rows.
         """
         tally = self.tally
-        if len(self._part_names()) != tally.parts:  # of this run, or of a task that was given up
+        if len(self._part_names()) != tally.parts:  # new parts, of this run or of a task that was given up
             tally = self._count()
         if tally.paths.repeated:
             raise ResultsError(
@@ -185,9 +187,9 @@ class ParquetFolder:
         self._folder.write(SUCCESS, json.dumps(counts, indent=2).encode())
 
     def lack(self, files: Iterable[str]) -> str:
-        r"""Name the photos that have no row in `_MISSING`; return what is to be said of them.
+        r"""Write the paths of photos without a row to `_MISSING`; return a message about them.
 
-        A line break in a name is `\n` there, and a backslash two.
+        A line break in a path becomes `\n`, and a backslash becomes two.
         """
         count, first, names = 0, [], io.BytesIO()
         for count, file in enumerate(files, 1):
@@ -199,7 +201,7 @@ class ParquetFolder:
         return f"{self.place}: {count:,} photos have no row yet, as {', '.join(first)} ({MISSING} names all)"
 
     def _overlapping(self, paths: PathSet) -> list[str]:
-        """Name the parts without which each of the paths has one row."""
+        """Return the names of the parts to remove so that each path has one row."""
         seen = np.zeros(len(paths), bool)
         names = []
         for name, rows in self._parts(self._part_names()):
@@ -224,8 +226,10 @@ class ParquetFolder:
         try:
             with ParquetFile(content) as part:
                 return [from_record(record) for record in part.read().to_pylist()]
-        except (ArrowException, OSError, ValueError, TypeError, LookupError) as error:  # whatever damage looks like
-            raise ResultsError(f"{self.place}/{name}: no part of results; delete it and go on with --resume") from error
+        except (ArrowException, OSError, ValueError, TypeError, LookupError) as error:  # any kind of damage
+            raise ResultsError(
+                f"{self.place}/{name}: not a part of results; delete it and go on with --resume"
+            ) from error
 
     def _part_names(self) -> list[str]:
         return [name for name in self._folder.names() if name.startswith("part-")]

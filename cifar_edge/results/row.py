@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNKNOWN = "unknown"
-"""The label where the confidence is too low to name one."""
+"""The label of a photo whose confidence is too low."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Row:
 
 
 def to_record(row: Row) -> dict[str, Any]:
-    """Return a row as JSON and Parquet have it: `top` is a list of objects with label and confidence."""
+    """Return a row as a record for JSON and Parquet: `top` is a list of objects with label and confidence."""
     return vars(row) | {"top": [{"label": label, "confidence": confidence} for label, confidence in row.top]}
 
 
 def from_record(record: dict[str, Any]) -> Row:
-    """Return the row that `to_record` made this of."""
+    """Return the row of a record from `to_record`."""
     return Row(**record | {"top": tuple((one["label"], one["confidence"]) for one in record["top"])})
 
 
@@ -49,7 +49,7 @@ def to_line(row: Row) -> bytes:
 
 
 def from_line(line: bytes) -> Row:
-    """Return the row that `to_line` made this of; `ValueError` if it is torn, or was never a row."""
+    """Return the row of a line from `to_line`; raise `ValueError` if the line is torn or no row."""
     try:
         if line.endswith(b"\n"):
             return from_record(json.loads(line))

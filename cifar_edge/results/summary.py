@@ -1,4 +1,4 @@
-"""A stream of rows -> what the run has found, in a few numbers."""
+"""Rows -> counts by class, accuracy and confusion."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Summary:
     Attributes:
         photos: how many rows there were.
         unreadable: how many of them are errors.
-        by_label: photos by what they were taken for.
-        confusion: readable photos by class of their folder and what they were taken for, where `labelled`.
+        by_label: photos by predicted class; unreadable ones have an entry of their own.
+        confusion: readable photos by (class of their folder, predicted class).
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class Summary:
         self.confusion: Counter[tuple[str, str]] = Counter()
 
     def add(self, row: Row) -> None:
-        """Take one more row into account."""
+        """Count a row."""
         self.photos += 1
         self.unreadable += bool(row.error)
         self.by_label[UNREADABLE if row.error else row.label] += 1
@@ -50,6 +50,6 @@ class Summary:
 
     @property
     def accuracy(self) -> float:
-        """Top-1 of the readable photos where `labelled`, 0-1; what is "unknown" counts as wrong."""
+        """Top-1 of the readable photos where `labelled`, 0-1; "unknown" counts as wrong."""
         right = sum(count for (truth, label), count in self.confusion.items() if truth == label)
         return right / self.confusion.total()

@@ -1,4 +1,4 @@
-"""A model's card: what the graph does not say, carried inside the `.tflite` file.
+"""A model's card: labels, preprocessing, provenance and accuracy, carried inside the `.tflite` file.
 
 The card is a zip archive appended to the flatbuffer, as TFLite metadata carries its label files:
 `unzip -l model.tflite` lists it, and every TFLite runtime ignores it. The graph's metadata holds a digest
@@ -20,7 +20,7 @@ from cifar_edge.errors import ModelError
 # A fixed time keeps exports of the same run byte-identical; a zip file cannot hold an earlier one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# They stand in the graph's metadata, so that a card that was cut off or replaced is missed.
+# The entry is in the graph's metadata, so that a card that was cut off or replaced is noticed.
 _ENTRY = "CIFAR_EDGE_CARD"
 
 _SEAL = b"cifar-edge card; SHA-256 of all else in this file: "

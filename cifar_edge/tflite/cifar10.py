@@ -13,19 +13,19 @@ from cifar_edge.tflite.model import EdgeModel
 
 
 def load_cifar10_model(path: str | Path) -> EdgeModel:
-    """Load a `.tflite` file that is a model of CIFAR-10.
+    """Load a `.tflite` model of CIFAR-10.
 
     Args:
         path: as for `EdgeModel`.
 
     Raises:
         UsageError: no such model.
-        ModelError: it is one of something else.
+        ModelError: it is a model of something else.
     """
     model = EdgeModel(path)
     if not tells_cifar10(model):
         raise ModelError(
-            f"{path}: takes {model.width}x{model.height} pixels and tells {len(model.labels)} classes; "
+            f"{path}: takes {model.width}x{model.height} pixels and has {len(model.labels)} classes; "
             "this needs a model of CIFAR-10 (32x32 pixels, its ten classes)"
         )
     return model
@@ -45,6 +45,6 @@ def predict_cifar10(model: EdgeModel, images: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def tells_cifar10(model: EdgeModel) -> bool:
-    """Say whether a model takes images of CIFAR-10's size and tells its classes, or as many that nobody named."""
+    """Tell whether a model takes images of CIFAR-10's size and has its classes, or ten unnamed ones."""
     unnamed = model.card is None and model.labels == tuple(map(str, range(len(CLASSES))))
     return (model.height, model.width) == (32, 32) and (unnamed or sorted(model.labels) == sorted(CLASSES))

@@ -1,4 +1,4 @@
-"""What is known of a model, as text."""
+"""A model described in text: what its graph and its card say."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from cifar_edge.tflite.graph import operations, parameters
 from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.tflite.names import MODELS
 
-FIGURES = ("model", "file", "MACs", "latency", "top-1", "ECE", "CIFAR-10-C", "akin", "others")
+FIGURES = ("model", "file", "MACs", "latency", "top-1", "ECE", "CIFAR-10-C", "seen in training", "unseen")
 
-OTHERS = ("zoom_blur", "snow", "frost", "elastic_transform")
-"""Families of CIFAR-10-C like which `training.augment` does nothing to images."""
+UNSEEN = ("zoom_blur", "snow", "frost", "elastic_transform")
+"""Families of CIFAR-10-C that `training.augment` has nothing like."""
 
 
 def shipped() -> list[tuple[str, ...]]:
     """List the models that come with this package, with `FIGURES` as `cifar-edge bench` measured them.
 
     Latency is that on the computer that `cifar_edge/models/README.md` names; accuracy under corruptions is the mean
-    over severities and families, over those akin to what the models were trained with, and over `OTHERS`.
+    over severities and families, over those that training has seen something like, and over `UNSEEN`.
     """
     content = json.loads((MODELS / "bench.json").read_text())
     families = content["corruptions"]["families"]
     rows: list[tuple[str, ...]] = []
     for model in content["models"]:
         folder, _, name = model["name"].partition("/")
-        if folder != MODELS.name:  # what they were compared with
+        if folder != MODELS.name:  # a peer, for comparison
             continue
         means = {
             family: fmean(row) for family, row in zip(families, model["robustness"]["corrupted_accuracy"], strict=True)
         }
-        akin, others = (
-            [mean for family, mean in means.items() if (family in OTHERS) == other] for other in (False, True)
+        seen, unseen = (
+            [mean for family, mean in means.items() if (family in UNSEEN) == other] for other in (False, True)
         )
         rows.append(
             (
@@ -44,8 +44,8 @@ def shipped() -> list[tuple[str, ...]]:
                 f"{model['evaluation']['accuracy']:.2%}",
                 f"{model['evaluation']['ece']:.1%}",
                 f"{fmean(means.values()):.1%}",
-                f"{fmean(akin):.1%}",
-                f"{fmean(others):.1%}",
+                f"{fmean(seen):.1%}",
+                f"{fmean(unseen):.1%}",
             )
         )
     return rows

@@ -1,4 +1,4 @@
-"""What a `.tflite` file's graph says of itself: its operations and their tensors, read without running it.
+"""The graph in a `.tflite` file: its operations and their tensors, read without running it.
 
 Source: the TFLite schema (`schema.fbs`), as LiteRT ships it.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
-"""Operations that consist of multiply-accumulates."""
+"""Operations made of multiply-accumulates."""
 
 _OPERATIONS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
@@ -87,7 +87,7 @@ def with_metadata(content: bytes, name: str, value: bytes) -> bytes:
 
 
 def unpack(content: bytes) -> Any:
-    """Read the content of a `.tflite` file into the schema's own objects (`ModelT`), to be changed."""
+    """Read the content of a `.tflite` file into the schema's own objects (`ModelT`), which can be changed."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 

@@ -16,9 +16,9 @@ from cifar_edge.tflite.names import find_model
 
 BATCH = 32  # small images of one call, where the graph can
 
-SMALL = 64 * 64  # pixels; a call for a larger one is long enough as it is
+SMALL = 64 * 64  # pixels; a call for a larger image takes long enough that batches gain nothing
 
-ROUNDING = 0.01  # by which a quantized probability may miss the interval from 0 to 1
+ROUNDING = 0.01  # a quantized probability may be outside the interval from 0 to 1 by this much
 
 
 class EdgeModel:
@@ -180,7 +180,7 @@ class EdgeModel:
         return _softmax(probabilities) if self._logits else probabilities
 
     def _scores(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """Return the output for one image or `BATCH`, from an interpreter that no other thread is using."""
+        """Return the output for one image or `BATCH` images, from an interpreter that no other thread uses."""
         free = self._free[len(images)]
         try:
             interpreter = free.pop()
@@ -193,11 +193,11 @@ class EdgeModel:
         return scores
 
     def _does_batches(self, noise: NDArray[np.uint8]) -> bool:
-        """Tell whether the graph also takes `BATCH` images a call, and says of some what it says of them alone.
+        """Tell whether the graph also takes `BATCH` images a call, with the same answers as one by one.
 
-        No image takes less time so. But a call gives up Python's lock, and to get it back among threads that read
-        tiny photos may take as long as the call did: one for `BATCH` images. Only for integers, as sums of floats may
-        be rounded otherwise among others; and no graph with the shape of one image's features in a constant can.
+        An image takes no less time in a batch. But each call gives up Python's lock, and to get it back among threads
+        that read tiny photos may take as long as the call did. Only integer graphs are tried: in a batch, sums of
+        floats may be rounded differently. A graph with the shape of one image's features in a constant refuses.
         """
         try:
             together = self._scores(noise)
@@ -230,7 +230,7 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:
-    """What black and white are if nobody says: 0 and 255, or the ends of what an 8-bit input can hold."""
+    """Return the default for black and white: 0 and 255, or the ends of an 8-bit input's range."""
     if not scale or dtype.itemsize > 1:
         return 0.0, 255.0
     limits = np.iinfo(dtype)
@@ -238,7 +238,7 @@ def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple
 
 
 def _encoding(dtype: np.dtype[Any], quantization: tuple[float, int], pixel_range: tuple[float, float]) -> NDArray[Any]:
-    """What each pixel value 0-255 is in the graph's input.
+    """Return the graph's input value for each pixel value 0-255.
 
     A quantized tensor stands for the real numbers `(q - zero_point) * scale`, so a pixel p enters as
     `q = p / scale + zero_point`; a float tensor has scale 0 and takes the number as it is.

@@ -41,7 +41,7 @@ def test_a_photo_that_kills_or_blocks_its_reader_is_named_and_all_others_have_ro
     done = classify(nodes, run, tmp_path)
     assert done.returncode == 1
     assert "2 photos have no row yet" in done.stderr
-    assert "is killed or hangs (The worker died unexpectedly" in done.stderr
+    assert "are killed or hang (The worker died unexpectedly" in done.stderr
     missing = (tmp_path / "results" / "_MISSING").read_text().splitlines()
     assert [Path(uri).name for uri in missing] == ["hangs.png", "kills.png"]
     assert all(uri in done.stderr for uri in missing)

@@ -292,7 +292,7 @@ def test_a_damaged_part_is_named(model: Path, weak: Weak) -> None:
     content = bytearray(weak.cat_file(part))
     content[60:200] = bytes(byte ^ 0x5A for byte in content[60:200])
     weak.pipe_file(part, bytes(content))
-    with pytest.raises(ResultsError, match=r"weak://results/part-.*: no part of results; delete it"):
+    with pytest.raises(ResultsError, match=r"weak://results/part-.*: not a part of results; delete it"):
         list(classify_folder("weak://bucket", model, **options))
 
 

@@ -29,12 +29,12 @@ OBJECT_STORE = 150_000_000  # bytes, for a cluster that is started here
 
 
 class Trouble(logging.Handler):
-    """Why photos were left to the next round; of lost tasks, Ray Data tells this to nobody but its log.
+    """Why photos were left to the next round. Ray Data reports lost tasks to its log only.
 
     Attributes:
-        last: of the reasons, "" if there is none.
-        in_a_row: how many groups have failed or were lost since one was done.
-        limit: as many mean that it is no use to go on.
+        last: the last reason, or "".
+        in_a_row: groups that failed or were lost since the last success.
+        limit: the number at which the run ends.
     """
 
     last = ""
@@ -42,7 +42,7 @@ class Trouble(logging.Handler):
     limit = FAILURES
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the reason; at the limit raise it, which ends what Ray Data is at."""
+        """Keep the reason; at the limit raise it, which ends the Ray Data execution."""
         if record.exc_info and isinstance(error := record.exc_info[1], Exception):
             self.add(first_line(error))
             if self.too_much():
@@ -54,7 +54,7 @@ class Trouble(logging.Handler):
         self.in_a_row += 1
 
     def too_much(self) -> str:
-        """Return why it is no use to go on, or ""."""
+        """Return why the run ends, or ""."""
         if self.in_a_row < self.limit:
             return ""
         return f"{self.in_a_row} groups in a row have failed or were lost, the last one {self.last}"
@@ -62,8 +62,8 @@ class Trouble(logging.Handler):
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[Trouble]:
-    """Be connected to a cluster, or have one; give what is heard of lost tasks."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
+    """Connect to a cluster, or start one; yield the record of lost tasks."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics unless the user wants them
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # or a thread that outlives a stopped run would connect again
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # of who takes too much memory; Ray would never end
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # or a cluster that is gone is waited for 15 minutes
@@ -115,10 +115,10 @@ def _check_address(address: str) -> None:
 
 
 def shared_files(places: Sequence[Path | Uri]) -> list[tuple[str, ...]]:
-    """Return places with a few files of each that this machine can read: any other one can read one of them at least.
+    """Return places, each with a few files that this machine can read. Every node must be able to read one of each.
 
-    A disk that is not mounted is an empty folder, and who may list a bucket may not always read it; so files tell.
-    There are several of each place, for one may be deleted while a run goes on; and none that is unreadable itself.
+    Files decide, because an unmounted disk is an empty folder, and the right to list a bucket is not the right to read
+    it. Several files of each place, because one may be deleted during the run.
 
     Raises:
         UsageError, StorageError: as `list_photos` of any of the places.
@@ -132,10 +132,10 @@ def _readable(place: Path | Uri) -> list[str]:
 
 
 def check_nodes(shared: Sequence[tuple[str, ...]]) -> str:
-    """Return how many nodes there are.
+    """Return a description of the nodes.
 
     Raises:
-        UsageError: one has not this version of the package, or cannot read what all have to share; or there is none.
+        UsageError: there is no node; or one has another version of the package, or cannot read the shared files.
     """
     import ray
 
@@ -166,7 +166,7 @@ def _about(shared: Sequence[tuple[str, ...]]) -> tuple[str, str, list[str]]:
 
 
 def lacking(shared: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return why the first file is not to be read of each place that has none for this machine, not even new ones."""
+    """Return a reason for each place of which this machine can read no file, not even a new one."""
     reasons = ((place, [_unreadable(file) for file in files]) for place, *files in shared)
     return [of_place[0] for place, of_place in reasons if all(of_place) and not _has_others(place)]
 
@@ -179,12 +179,12 @@ def _has_others(place: str) -> bool:
 
 
 def _unreadable(file: str) -> str:
-    """Return why the first byte behind a URI cannot be read, or that a path is not there; or ""."""
+    """Return why a file cannot be read, or "": the first byte of a URI, the existence of a path."""
     if isinstance(place_of(file), Path):
         return "" if os.path.lexists(file) else f"{file} is not there"
     try:
         uris.read(file, 1)
-    except Exception as error:  # whatever is not installed or set up
+    except Exception as error:  # anything that is not installed or set up
         return f"{file}: {first_line(error).removeprefix(f'{file}: ')}"
     return ""
 

@@ -26,7 +26,7 @@ from cifar_edge.system.uris import Uri
 from cifar_edge.tflite.model import EdgeModel
 
 ROUNDS = (1_000, 30, 1)
-"""Photos of a group, at most: one that kills or blocks every worker is alone in the last round."""
+"""The most photos of a group, by round. In the last, a photo that kills or blocks its worker is alone."""
 
 
 def classify_on_cluster(
@@ -61,8 +61,8 @@ def classify_on_cluster(
         top_k: see `classify_folder`.
         min_confidence: see `classify_folder`.
         resume: go on with the results that are there, with the photos that have no row.
-        say: is told what is going on.
-        advance: is told of photos that are done.
+        say: called with messages for the user.
+        advance: called with the number of photos done since the last call.
 
     Returns:
         A summary of all rows in the folder.
@@ -114,7 +114,7 @@ def _complete(
         if ended:
             break
     heard = trouble.last and f" ({trouble.last})"
-    why = ended or f"they came meanwhile, or whoever reads them is killed or hangs{heard}"
+    why = ended or f"they came meanwhile, or their workers are killed or hang{heard}"
     return f"{store.lack(file for file, _ in _without_row(places, store.tally.paths))}: {why}"
 
 
@@ -130,10 +130,10 @@ def _round(
     advance: Callable[[int], None],
     trouble: Trouble,
 ) -> str:
-    """Classify the photos that have no row yet, or most of them: who was killed, hung or failed leaves some out.
+    """Classify the photos that have no row yet; lost and failed tasks leave some out.
 
     Returns:
-        Why another round would be no better: one group after the other fails, or nothing is going on; or "".
+        Why another round would not help: one group after the other fails, or nothing moves; or "".
 
     Raises:
         ResultsError: photos cannot be listed.
@@ -162,4 +162,4 @@ def _round(
     except ray.exceptions.RayError as error:
         return trouble.too_much() or f"Ray: {first_line(error)}"
     # Smaller groups of all the others would be no help.
-    return "" if listed else f"whoever lists the photos is lost each time ({trouble.last or 'killed'})"
+    return "" if listed else f"the task that lists the photos is lost each time ({trouble.last or 'killed'})"

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: list photos, classify a group, write its rows."""
+"""The tasks of a cluster's workers: list photos, classify a group, write its rows."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from cifar_edge.system.machine import photo_memory, processors
 from cifar_edge.system.uris import Uri, place_of
 from cifar_edge.tflite.model import EdgeModel
 
-FIRST_GROUPS = 50  # photos each; they grow with what is listed, that few photos occupy all workers too
+FIRST_GROUPS = 50  # photos; groups grow with the number of photos, so that a few photos occupy all workers too
 
 GROUP_BYTES = 1 << 28  # of photos; a lost worker costs as much reading
 
 
-PAUSE = 3  # seconds after each, that a node which can do nothing does not take the groups away from others
-STALLED = 3600  # seconds in which nothing goes on at all, after which the run ends
+PAUSE = 3  # seconds after a failure, so that a broken node does not take all groups
+STALLED = 3600  # seconds without any progress after which the run ends
 
-LOOKED_AT = 100_000  # photos that have their rows, after which the lister says that it is alive
+LOOKED_AT = 100_000  # photos with a row after which the listing gives a sign of life
 
 
 @dataclass(frozen=True)
 class Job:
-    """What travels to the workers: text, numbers and the model's bytes; no path of it has to exist there.
+    """Sent to the workers: text, numbers and the model's bytes. The model's path need not exist there.
 
     Attributes:
         model: name of the model's file.
         content: of that file.
-        labels: class names, which a model without a card does not know.
-        pixel_range: what it takes for black and white, likewise.
+        labels: class names, for a model without a card.
+        pixel_range: its black and white, for a model without a card.
         options: of `classifier`.
         output: a folder of Parquet files; a URI, or a path that all machines share.
-        shared: what all machines can read, see `shared_files`.
+        shared: files that all machines can read, see `shared_files`.
     """
 
     model: str
@@ -97,7 +97,7 @@ def grouped(
 
 
 def results_of(job: Any, listing: Any) -> Generator[dict[str, Any], None, None]:
-    """Yield what comes of each group of photos, as soon as it does."""
+    """Yield the outcome of each group of photos as soon as it is there."""
     import ray
 
     context = ray.data.DataContext.get_current().copy()
@@ -115,7 +115,7 @@ def results_of(job: Any, listing: Any) -> Generator[dict[str, Any], None, None]:
 
 
 def _list_groups(listing: Any, _: Any) -> Iterator[dict[str, list[Any]]]:
-    """List what has no row, on a worker: groups, and at last how that ended."""
+    """On a worker, list the photos without a row in groups; the last item says how the listing ended."""
     import ray
 
     def row(kind: str, text: str = "") -> dict[str, list[Any]]:
@@ -125,14 +125,14 @@ def _list_groups(listing: Any, _: Any) -> Iterator[dict[str, list[Any]]]:
     try:
         for group in grouped(list_photos(places), largest, done):
             yield row("group", "\0".join(group)) if group else row("alive")
-    except Exception as error:  # whatever it is, the next round would meet it too
+    except Exception as error:  # any error; the next round would meet it too
         yield row("unlisted", _reason(error))
     else:
         yield row("end")
 
 
 def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Classify a group and write its rows, on a worker; pass on what else the lister says."""
+    """On a worker, classify a group and write its rows; pass other items of the listing on."""
     if row["kind"] != "group":
         return {"kind": row["kind"], "photos": 0, "reason": row["text"]}
     files = os.fsdecode(row["text"]).split("\0")
@@ -147,7 +147,7 @@ def _classify_group(job: Any, row: dict[str, Any]) -> dict[str, Any]:
         if any(one.error for one in rows) and (reasons := lacking(shared)):  # it is not about these photos
             raise ResultsError(reasons[0])
         write_part(output, rows)
-    except Exception as error:  # whatever it is, another node or the next round may have more luck
+    except Exception as error:  # any error; another node or the next round may succeed
         sleep(PAUSE)
         return {"kind": "failure", "photos": 0, "reason": os.fsencode(_reason(error))}
     finally:
@@ -160,7 +160,7 @@ def _reason(error: Exception) -> str:
 
 
 def _end_if_nothing_happens() -> float:
-    """Let this process end unless this is called again soon; even a decoder that lets no other thread run is ended."""
+    """End this process unless this is called again in time; that ends even a decoder that holds Python's lock."""
     faulthandler.dump_traceback_later(HANGING, exit=True, file=sys.stderr)
     return monotonic()
 

@@ -14,21 +14,21 @@ from cifar_edge.photos.decode import is_photo
 from cifar_edge.photos.find import find
 from cifar_edge.system.machine import storage
 
-POLL = 5.0  # seconds between searches where nobody tells of new photos
+POLL = 5.0  # seconds between searches where the system does not report new photos
 
-SEARCH = 600.0  # and where somebody does, for what was not told
+SEARCH = 600.0  # seconds where it does, for photos that were not reported
 
 
 class Arrivals:
-    """Photos that may be new: those that are there, then those that the system tells of, and all again now and then.
+    """Photos that may be new: all that exist, then those that the system reports, and all again from time to time.
 
-    The system tells where the package watchdog is installed (extra `watch`), but not of what another computer does on
-    a network share, and of nothing beyond the limit of `fs.inotify.max_user_watches`.
+    The system reports new photos where the package watchdog is installed (extra `watch`). It reports neither what
+    another computer does on a network share, nor anything beyond the limit `fs.inotify.max_user_watches`.
     """
 
     def __init__(self, folders: Sequence[Path], poll: float | None) -> None:
         self._folders, self._poll = folders, poll
-        self._told: deque[str] = deque()  # by another thread
+        self._reported: deque[str] = deque()  # by another thread
         self._observer: Any = None
         self._known: list[tuple[int, int] | None] = []
         self._every = self._next = 0.0
@@ -47,18 +47,18 @@ class Arrivals:
             self._observer.join()
 
     def dispatch(self, event: Any) -> None:
-        """Take note of a change, called by watchdog."""
+        """Remember a changed file; watchdog calls it."""
         if event.event_type in ("created", "closed", "moved"):
-            self._told.append(os.fsdecode(event.dest_path or event.src_path))
+            self._reported.append(os.fsdecode(event.dest_path or event.src_path))
 
     def take(self, most: int) -> list[str]:
-        """Return at most so many; fewer if these are all for now."""
+        """Return at most `most` photos; fewer if there are no more for now."""
         if self._observer and self._replaced():
             self._begin()
         taken: list[str] = []
-        while self._told and len(taken) < most:
-            path = self._told.popleft()
-            if os.path.isdir(path):  # noqa: PTH112 - raises nothing; what came with a folder may not be told
+        while self._reported and len(taken) < most:
+            path = self._reported.popleft()
+            if os.path.isdir(path):  # noqa: PTH112 - raises nothing; photos that come with a new folder may not be reported
                 self._next = time.monotonic()
             elif is_photo(path):
                 taken.append(path)
@@ -69,7 +69,7 @@ class Arrivals:
         return taken
 
     def _begin(self) -> None:
-        """Search the folders that are there now and ask to be told of them, where that can be."""
+        """Search the folders that exist now, and ask the system to report changes in them."""
         self._stop()
         self._known = [*map(_identity, self._folders)]
         self._observer = None if self._poll else _observer(self._there(), self)
@@ -77,7 +77,7 @@ class Arrivals:
         self._next = time.monotonic()
 
     def _replaced(self) -> bool:
-        """Tell whether there is another folder in the place of one that is told of."""
+        """Tell whether another folder has taken the place of an observed one."""
         if self._known != [*map(_identity, self._folders)]:
             return True
         return not all(emitter.is_alive() for emitter in self._observer.emitters)  # a new one may have the old inode
@@ -87,7 +87,7 @@ class Arrivals:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what another folder in the same place has not, as where a stick was mounted; None if there is none."""
+    """Return a folder's identity, which changes when a stick is mounted over it; None if there is no folder."""
     try:
         about = folder.stat()
     except OSError:
@@ -96,7 +96,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _observer(folders: Sequence[Path], handler: Any) -> Any:
-    """Return what tells a handler of changes in folders; None where there is no such thing."""
+    """Start and return an observer that reports changes to a handler; None where that is not possible."""
     try:
         from watchdog.observers.inotify import InotifyObserver
 

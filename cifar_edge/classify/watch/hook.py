@@ -15,15 +15,15 @@ HOOK_SECONDS = 60.0
 
 
 class Hook:
-    """A program that is run for photos of some classes, without a shell: PROGRAM ARGUMENTS PATH LABEL CONFIDENCE.
+    """Runs a program for photos of some classes, without a shell: PROGRAM ARGUMENTS PATH LABEL CONFIDENCE.
 
-    It runs after the row is written, once: where a plug is pulled in between, not at all, or again with a row that
-    has not reached the disk.
+    It runs once, after the row is written. If the plug is pulled in between, it may not run, or run again with a row
+    that had not reached the disk.
 
     Args:
         labels: the classes.
         command: program and first arguments, quoted as in a shell.
-        known: the labels there are.
+        known: the model's labels.
 
     Attributes:
         command: program, by its whole path, and first arguments.
@@ -47,7 +47,7 @@ class Hook:
         self._labels = frozenset(labels)
 
     def __call__(self, row: Row) -> str:
-        """Run the program if the row is one for it; return what went wrong."""
+        """Run the program if the row has one of the labels; return what went wrong, or ""."""
         if row.label not in self._labels or row.error:
             return ""
         command = [*self.command, row.path, row.label, str(row.confidence)]

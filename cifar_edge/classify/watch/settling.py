@@ -16,12 +16,12 @@ GIVEN_UP = 60.0  # seconds without a change, from the first failure, after which
 
 @dataclass
 class Look:
-    """A photo as it was when it was looked at; times are by a clock that does not jump.
+    """The last check of a photo; times are of a monotonic clock.
 
     Attributes:
         file: size and times of change, in nanoseconds.
-        next: when it is looked at again.
-        failed: when it could not be read for the first time; None if that was not tried yet.
+        next: time of the next check.
+        failed: time of the first failure to read it; None if there was none.
     """
 
     file: tuple[int, ...] = ()
@@ -30,7 +30,7 @@ class Look:
 
 
 class Waiting:
-    """Photos that may still be being written."""
+    """Photos that another program may still be writing."""
 
     def __init__(self) -> None:
         self._looks: dict[str, Look] = {}
@@ -41,7 +41,7 @@ class Waiting:
             self._looks.setdefault(path, Look())
 
     def put_back(self, path: str, look: Look) -> bool:
-        """Wait longer for a photo that could not be read, unless that has been so for long enough; tell which."""
+        """Wait again for a photo that could not be read; return False once it has failed for `GIVEN_UP` seconds."""
         now = time.monotonic()
         look.failed = look.failed or now
         if now - look.failed >= GIVEN_UP:
@@ -50,10 +50,10 @@ class Waiting:
         return True
 
     def take(self, most: int) -> dict[str, Look]:
-        """Return at most so many that seem complete, in the order of paths; those that are gone are forgotten.
+        """Return at most `most` photos that seem complete, in the order of paths; forget those that are gone.
 
-        A file is complete that is the same as at the look before, or as old by its own times: to be wrong about those,
-        as a Raspberry Pi is, which has no clock of its own, costs a failure.
+        A file is complete if it is unchanged since the last check, or if its own times are old enough. A wrong clock,
+        as on a Raspberry Pi without one, costs one failed attempt.
         """
         complete: dict[str, Look] = {}
         now = time.monotonic()

@@ -17,11 +17,11 @@ from cifar_edge.results.rotating_log import check_name
 from cifar_edge.system.machine import total_memory
 from cifar_edge.tflite.model import EdgeModel
 
-STATE = Path("/var/lib/cifar-edge")  # what the unit's StateDirectory= makes
+STATE = Path("/var/lib/cifar-edge")  # the unit's StateDirectory=
 
 PHOTOS = Path("/srv/photos")
-HOMES = ("/home", "/root", "/run/user")  # what ProtectHome= hides
-DATA, DATA_SHARE = 300_000_000, 0.6  # least bytes, and share of this computer's memory, that it may ask for
+HOMES = ("/home", "/root", "/run/user")  # hidden by ProtectHome=
+DATA, DATA_SHARE = 300_000_000, 0.6  # the limit of its memory: at least these bytes, or this share of the computer's
 
 
 def systemd_unit(

@@ -1,8 +1,8 @@
-"""A folder that photos arrive in -> rows, one for each photo, for as long as wanted.
+"""Classify photos as they arrive in folders.
 
-A photo is classified once it is complete: unchanged for a second, or for a minute if it cannot be read before. Its row
-goes to the end of a JSON Lines file, which is all that is remembered: a watch that is stopped, killed or cut off goes
-on with the photos that have no row yet.
+A photo is classified when it is complete: unchanged for a second, or for a minute if it cannot be read before. Its row
+is appended to a JSON Lines file. That file is the only state: a watch that was stopped, killed or cut off goes on with
+the photos that have no row yet.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from cifar_edge.results.rotating_log import ROTATE, RotatingLog
 from cifar_edge.results.row import Row
 from cifar_edge.tflite.model import EdgeModel
 
-TICK = 0.5  # seconds between looks at what is waiting
+TICK = 0.5  # seconds between checks of waiting photos
 
-AT_ONCE = 64  # photos that are looked at together
+AT_ONCE = 64  # photos checked together
 
 Rows = Callable[[Iterable[str]], Generator[Row, None, None]]
-"""Makes rows of complete files."""
+"""Complete files -> their rows."""
 
 
 def watch(
@@ -46,7 +46,7 @@ def watch(
     stop: threading.Event | None = None,
     **options: Any,
 ) -> Generator[Row, None, None]:
-    """Classify the photos in folders, and then whatever arrives there, until `stop` is set.
+    """Classify the photos in folders, then each new photo, until `stop` is set.
 
     for row in watch("photos", model="nano-int8.tflite", output="results.jsonl"):
         print(row.path, row.label)
@@ -54,10 +54,10 @@ def watch(
     Args:
         folders: one, or several.
         model: a `.tflite` file or an `EdgeModel`.
-        output: a `.jsonl` file; what has a row in there, or in the files that were rotated away, is not classified
-            again. When it is full it becomes `<name>.1.jsonl`, the next time `<name>.2.jsonl` and so on.
+        output: a `.jsonl` file. A photo with a row in it, or in the files rotated away, is not classified again.
+            A full file becomes `<name>.1.jsonl`, the next time `<name>.2.jsonl` and so on.
         workers: threads; by default as for `classify_folder`.
-        poll: seconds between searches of the folders, if they shall be searched instead of waiting to be told.
+        poll: seconds between searches of the folders; by default the system reports new photos.
         rotate: bytes of a full file.
         hook: called with each row when it is written, before it is yielded.
         warn: called with what went wrong with the hook.
@@ -65,7 +65,7 @@ def watch(
         options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, as of `classify_folder`.
 
     Yields:
-        A row when it is written, and will be on the disk within seconds. Paths are absolute.
+        Each row when it is written; it is on the disk within seconds. Paths are absolute.
 
     Raises:
         UsageError: a folder does not exist, the output is no such file or cannot be written, or an argument is out
