@@ -31,6 +31,6 @@ def show(*, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="As fo
 
 
 def say_note(model: EdgeModel) -> None:
-    """Say what a model's file lacks, if it lacks anything."""
+    """Say what was assumed of a model, or which option does not count."""
     if model.note:
         say(f"{model.path}: {model.note}")
