@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,9 +39,8 @@ class ClusterHere(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take a `--cluster` that no HOST:PORT follows for one with an empty address; a port may be forgotten."""
-        followed = zip(args, [*args[1:], ""], strict=True)
         address = re.compile(r"[^/]+:\d+|localhost|\d+(\.\d+){3}")
-        alone = [one == "--cluster" and not address.fullmatch(after) for one, after in followed]
+        alone = [one == "--cluster" and not address.fullmatch(after) for one, after in pairwise([*args, ""])]
         return super().parse_args(ctx, [f"{one}=" if is_ else one for one, is_ in zip(args, alone, strict=True)])
 
 

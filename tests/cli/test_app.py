@@ -57,6 +57,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "--epochs", "many"], 2, "Invalid value for '--epochs'"),
         (["export"], 2, "no finished run in there"),
         (["export", "nowhere.keras"], 2, "nowhere.keras: no such model file"),
+        (["classify"], 2, "Missing argument"),
         (["classify", "photos"], 2, "photos: no such file or folder"),
         (["classify", "nowhere", "--model", "{int8}"], 2, "nowhere: no such file or folder"),
         (["classify", "empty", "--model", "{int8}"], 2, "empty: no photos in there"),
