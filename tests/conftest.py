@@ -34,7 +34,7 @@ def cifar_edge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     def run(*arguments: object) -> Outcome:
         from cifar_edge.cli.terminal import messages
 
-        monkeypatch.setattr(messages, "quiet", False)
+        monkeypatch.setattr(messages(), "quiet", False)
         monkeypatch.setattr(sys, "argv", ["cifar-edge", *map(str, arguments)])
         capsys.readouterr()
         code = 0

@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import typer.core
+import typer
 
-from cifar_edge.errors import CifarEdgeError, Interrupted
+from cifar_edge.cli.terminal import complain
+from cifar_edge.errors import CifarEdgeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Commands(typer.core.TyperGroup):
-    """Makes Ctrl-C an error like others; commands that know more to say about it do so themselves."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted("stopped; nothing is left half-written, run the same command again") from None
-
-
-class ClusterHere(typer.core.TyperCommand):
-    """Lets `--cluster` stand alone, also before a path, which Typer has no words for."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take a `--cluster` that no HOST:PORT follows for one with an empty address; a port may be forgotten."""
-        followed = zip(args, [*args[1:], ""], strict=True)
-        address = re.compile(r"[^/]+:\d+|localhost|\d+(\.\d+){3}")
-        alone = [one == "--cluster" and not address.fullmatch(after) for one, after in followed]
-        return super().parse_args(ctx, [f"{one}=" if is_ else one for one, is_ in zip(args, alone, strict=True)])
 
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -56,7 +34,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_program(main: Callable[..., None]) -> None:
-    """Run a module's `main` as a program of its own: its parameters are what is typed, errors are told as by `main`."""
+    """Run a module's `main` as a program of its own: its parameters are the options, its errors those of `run`."""
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     program.command(context_settings=HELP)(main)
     run(program)
@@ -98,7 +76,5 @@ def _open_closed_streams() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    from cifar_edge.cli.terminal import complain
-
     complain(message)
     sys.exit(code)

@@ -1,0 +1,148 @@
+"""`cifar-edge export`: a run -> verified .tflite files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cifar_edge.cli.data import load_or_fetch
+from cifar_edge.cli.options import CardOptions, Data
+from cifar_edge.cli.terminal import say, table
+from cifar_edge.cli.train import import_keras
+from cifar_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from cifar_edge.data import Cifar10
+    from cifar_edge.export.calibration import Calibration
+    from cifar_edge.export.write import Exported
+
+
+calibration_option = partial(typer.Option, rich_help_panel="Calibration")
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """The formats to write."""
+
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="float32 and int8; the same as --formats float32,int8.")
+    ] = False
+    formats: Annotated[
+        str | None, typer.Option(help="Of float32,float16,dynamic,int8,int16x8.", show_default="float32")
+    ] = None
+
+    def check(self) -> None:
+        """Raise `UsageError` if both are given."""
+        if self.quantize and self.formats is not None:
+            raise UsageError("--quantize stands for --formats float32,int8: give one of them")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the formats, each once."""
+        names = "float32,int8" if self.quantize else "float32" if self.formats is None else self.formats
+        return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """The images that quantization is calibrated with."""
+
+    calibration: Annotated[
+        Path | None,
+        calibration_option(metavar="DIR", help="Photos for quantization.", show_default="from the training images"),
+    ] = None
+    calibration_images: Annotated[int, calibration_option(min=1, help="How many of them.")] = 500
+    seed: Annotated[int, calibration_option(min=0, help="Seed of their choice.")] = 0
+
+    def images(self, arrays: Cifar10, size: tuple[int, int]) -> Calibration:
+        """Return the images, photos at the network's size, and say where they come from."""
+        from cifar_edge.export.calibration import from_folder, from_training_set
+
+        if not self.calibration:
+            return from_training_set(arrays.train, self.calibration_images, self.seed)
+        chosen = from_folder(self.calibration, size, self.calibration_images, self.seed)
+        photos, place, unreadable = len(chosen.images), self.calibration, chosen.unreadable
+        say(f"calibrating with {photos} photos from {place}; {unreadable} could not be read")
+        return chosen
+
+
+def export(
+    *,
+    run: Annotated[
+        Path | None, typer.Argument(help="A run's folder, a .keras or an .h5 file.", show_default="the newest run")
+    ] = None,
+    formats: FormatOptions,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Of held-out top-1 that a format may lose; if one loses more, nothing is written.",
+            show_default="1; where classes are unknown, 10 of changed answers",
+        ),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the model, for its card.", show_default="not known")] = None,
+    data: Data = None,
+    calibration: CalibrationOptions,
+    card: CardOptions,
+) -> None:
+    """Export a trained model to TFLite, verified: float32, --quantize for int8 too, or --formats."""
+    from cifar_edge.training.run import Run, newest_run
+
+    formats.check()
+    source = run or newest_run(finished=True).folder
+    keras_file = Run(source).model if source.is_dir() else source
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
+    import_keras()
+    from cifar_edge.export.source import load_source
+    from cifar_edge.export.write import export as export_files
+
+    network = load_source(keras_file, card.labels, card.black_and_white or (0.0, 255.0))
+    arrays = load_or_fetch(data or Run(keras_file.parent).data_source)
+    chosen = calibration.images(arrays, network.size)
+    first, *_, last = network.labels
+    say(f"exporting {keras_file}; its {len(network.labels)} outputs are called {first} ... {last} (--labels)")
+    if not network.of_cifar10:
+        say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
+    files = export_files(network, arrays, formats.names, chosen, max_drop, licence)
+    print_exports(files)
+    fastest = min(files, key=lambda file: file.latency.median)
+    say(f"next: cifar-edge classify PHOTOS --model {fastest.path}")
+
+
+def print_exports(files: Sequence[Exported]) -> None:
+    """Print a line for each exported file."""
+    rows = [
+        (
+            file.format,
+            f"{file.path.stat().st_size / 1000:.1f} KB",
+            file.operations,
+            "-" if file.accuracy is None else f"{file.accuracy:.2%} of {file.test_images:,}",
+            f"{file.from_keras.difference:.2g}",
+            f"{file.from_keras.agreement:.2%} of {file.from_keras.images:,}",
+            f"{file.latency.median:.1f} µs",
+            f"{file.latency.median / files[0].latency.median:.2f}",
+            file.path,
+        )
+        for file in files
+    ]
+    columns = (
+        "format",
+        "size",
+        "operations",
+        "top-1",
+        "largest difference",
+        "agreement",
+        "latency here",
+        f"to {files[0].format}",
+        "file",
+    )
+    table("top-1 on test images; difference and agreement with Keras", columns, rows)
+    for file in files:
+        if file.worst_layers:
+            say(f"{file.format} disturbs most: {file.worst_layers}")

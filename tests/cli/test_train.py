@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifar_edge.cli.train import training_progress
+from tests.cli.conftest import Command, full_disk, process
+
+
+def test_help_names_every_choice(cifar_edge: Command) -> None:
+    from cifar_edge.training.networks import NETWORKS
+    from cifar_edge.training.recipe import AUGMENTATIONS, OPTIMIZERS, RECIPES, SCHEDULES
+
+    assert NETWORKS.keys() == RECIPES.keys()
+    text = cifar_edge("train", "--help").out
+    for name in (*RECIPES, *OPTIMIZERS, *SCHEDULES, *AUGMENTATIONS):
+        assert name in text
+
+
+def test_a_stopped_and_a_killed_training_are_resumed(
+    tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-m", "cifar_edge", "train"]
+    new = ["--data", "sample", "--model", "ann", "--epochs", "3"]
+    # A shell's background job, as CI may be, passes on that it ignores Ctrl-C.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        [*command, *new], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as training:
+        wait_for_epoch(training, tmp_path, 1)
+        training.send_signal(signal.SIGINT)
+        assert training.stderr is not None
+        said = training.stderr.read()
+    assert training.returncode == 130
+    assert "of 3 epochs; go on with `cifar-edge train --resume" in said
+    assert "Traceback" not in said
+    refused = process("train", "--resume", "--epochs", 7, cwd=tmp_path)
+    assert (refused.returncode, "cannot go on with 7" in refused.stderr) == (2, True)
+    with subprocess.Popen([*command, "--resume", "--quiet"], cwd=tmp_path) as training:
+        wait_for_epoch(training, tmp_path, 2)
+        training.kill()
+    monkeypatch.chdir(tmp_path)
+    resumed = cifar_edge("train", "--resume")
+    assert resumed.code == 0
+    assert "test accuracy" in resumed.out
+    (run,) = tmp_path.glob("runs/*")
+    assert len((run / "history.csv").read_text().splitlines()) == 4
+
+
+def wait_for_epoch(training: subprocess.Popen[Any], folder: Path, epoch: int) -> None:
+    while not any(len(history.read_text().splitlines()) > epoch for history in folder.glob("runs/*/history.csv")):
+        assert training.poll() is None
+        time.sleep(0.05)
+
+
+def test_a_full_disk_while_training(tmp_path: Path, cifar_edge: Command) -> None:
+    with full_disk():
+        outcome = cifar_edge("train", "--data", "sample", "--model", "ann", "--run", tmp_path / "run")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+@pytest.fixture
+def sigint() -> Iterator[Callable[[Any], None]]:
+    """Set what Ctrl-C does, until the test ends."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_ctrl_c_that_a_library_loses_ends_the_training_at_its_next_step(sigint: Callable[[Any], None]) -> None:
+    sigint(signal.default_int_handler)
+    with training_progress() as progress:
+        progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            progress(2, 3, {"loss": 1.0, "accuracy": 0.5})
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_ctrl_c_that_python_drops_ends_the_training_without_a_traceback(
+    sigint: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pressed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError
+
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: shown.append(dropped.exc_type))
+    sigint(signal.default_int_handler)
+    with training_progress() as progress:
+        Pressed()
+        Faulty()
+        with pytest.raises(KeyboardInterrupt):
+            progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
+    Faulty()
+    assert shown == [ValueError, ValueError]
+
+
+def test_a_training_in_the_background_goes_on_ignoring_ctrl_c(sigint: Callable[[Any], None]) -> None:
+    sigint(signal.SIG_IGN)
+    with training_progress() as progress:
+        signal.raise_signal(signal.SIGINT)
+        progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
