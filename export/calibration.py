@@ -1,4 +1,4 @@
-"""Images whose activations give a quantized model's ranges; never those a model is judged by."""
+"""Calibration images: their activations give a quantized model's int8 ranges. A model is never judged by them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifar_edge.photos.decode import load
 from cifar_edge.photos.find import find
 
 NUMBER = 500
-"""Images for calibration, if nobody says otherwise."""
+"""The default number of calibration images."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Calibration:
     unreadable: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """Return what is to be known of them, ready for JSON."""
+        """Return the description for `export.json`."""
         return {
             "source": self.source,
             "seed": self.seed,

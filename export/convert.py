@@ -50,7 +50,7 @@ FORMATS: dict[str, Callable[[Any], None]] = {
     "int8": _int8,
     "int16x8": _int16x8,
 }
-"""What each format asks of TensorFlow's converter:
+"""The settings of TensorFlow's converter for each format:
 
 float32: as trained.
 float16: weights of half the size; computes in float32.
@@ -108,7 +108,7 @@ def other_than_integers(content: bytes) -> list[str]:
 
 
 def control_flow(content: bytes) -> list[str]:
-    """Name the kinds of loops and branches in a graph, with which TensorFlow crashes when it calibrates."""
+    """Return the kinds of loops and branches in a graph; TensorFlow crashes when it calibrates those."""
     return sorted(CONTROL_FLOW.intersection(operation.name for operation in operations(content)))
 
 

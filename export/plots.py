@@ -1,4 +1,4 @@
-"""What quantization did, in one picture."""
+"""The picture of a quantization: noise by layer, and changed answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Keras classifier, ours or anybody's -> one that takes raw pixels and gives probabilities."""
+"""A Keras classifier from any source -> one that takes raw pixels and returns probabilities."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from cifar_edge.training.keras_file import load_network, predict
 from cifar_edge.training.run import Run
 
 PIXEL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
-"""What networks are usually trained with for black and white."""
+"""The usual input values for black and white."""
 
 TOLD, TOLD_RESIZED = 5_000, 1_000
-"""Training images, at most, that tell whether labels and pixel range are the network's; those that must be enlarged
-fill the memory."""
+"""The most training images for checking labels and pixel range; fewer if they must be enlarged, to save memory."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What its exports are called: a run's after their network, others after their file."""
+        """The name of its exports: a run's network, or the file's stem."""
         return str(self.network.name) if self.is_ours else self.file.stem
 
     @property
@@ -61,7 +60,7 @@ class Source:
 
     @property
     def of_cifar10(self) -> bool:
-        """Whether it tells the classes of CIFAR-10, in any order and from images of any size."""
+        """Whether its classes are those of CIFAR-10, in any order; images may have any size."""
         return self.is_ours or self._has_names_of_cifar10
 
     @property
@@ -114,7 +113,7 @@ def load_source(
 
 
 def check_told(source: Source, train: Split) -> None:
-    """Make sure that no other pixel range or order of labels explains a network's answers clearly better.
+    """Check that no other pixel range or order of labels explains a network's answers clearly better.
 
     Args:
         source: a network of CIFAR-10's classes.
@@ -134,9 +133,9 @@ def check_told(source: Source, train: Split) -> None:
         probabilities = predict(replace(source, pixel_range=pixel_range).classifier(), images)
         likely = _likely_order(evaluate(probabilities, labels).confusion)
         readings += [_Reading(pixel_range, order, probabilities, labels) for order in (as_listed, likely)]
-    told = readings[0]
+    given = readings[0]
     best = min(readings, key=lambda reading: reading.loss)
-    if not best.clearly_better_than(told):
+    if not best.clearly_better_than(given):
         return
     hints = []
     if best.pixel_range != source.pixel_range:
@@ -144,14 +143,14 @@ def check_told(source: Source, train: Split) -> None:
     if (best.order != as_listed).any():
         hints.append("the labels in the order " + " ".join(source.labels[index] for index in best.order))
     raise ExportError(
-        f"{source.file}: as told, {told.right.mean():.1%} of {len(labels):,} training images get their class "
-        f"(loss {told.loss:.2f}), but {best.right.mean():.1%} (loss {best.loss:.2f}) with {' and '.join(hints)}; "
-        "look up what it was trained with, and tell that"
+        f"{source.file}: as given, {given.right.mean():.1%} of {len(labels):,} training images get their class "
+        f"(loss {given.loss:.2f}), but {best.right.mean():.1%} (loss {best.loss:.2f}) with {' and '.join(hints)}; "
+        "look up what it was trained with, and give that"
     )
 
 
 class _Reading:
-    """What a network's answers are worth if its pixels and its outputs mean this."""
+    """How well a pixel range and an order of labels explain a network's answers."""
 
     def __init__(
         self,

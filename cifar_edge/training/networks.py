@@ -1,7 +1,7 @@
 """The networks: each takes raw 0-255 pixels and returns class probabilities.
 
-Scaling stands inside the graph, so a trained model cannot be fed wrongly scaled pixels. All of it
-is Keras 3 without a backend's own operations.
+Scaling is inside the graph, so a trained model cannot get wrongly scaled pixels. Only Keras 3 operations are used, so
+that every backend works.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ def resnet8(classes: int = 10) -> keras.Model:
 
 
 def quick(classes: int = 10) -> keras.Model:
-    """Plain network that learns most in ten minutes on two cores: 660 K parameters, 22 M MACs; as `ann` otherwise."""
+    """Plain network, the best after ten minutes on two cores: 660 K parameters, 22 M MACs; as `ann` otherwise."""
     return plain("quick", (32, 2), ((64, 1), (96, 2), (96, 1), (192, 2), (192, 1)), classes)
 
 
 def nano(classes: int = 10) -> keras.Model:
     """Plain network for int8: 292 K parameters, 14 M MACs, faster than `resnet8`; as `ann` otherwise.
 
-    The first convolution halves the image at once, because filters are worth more than the finest pixels, and there
-    is no sum, because it takes time and so shallow a network learns without.
+    The first convolution halves the image, because more filters help more than full resolution. There are no
+    residual sums: they take time, and so shallow a network learns without them.
     """
     return plain("nano", (32, 2), ((32, 1), (32, 1), (64, 2), (64, 1), (64, 1), (112, 2), (112, 1)), classes)
 

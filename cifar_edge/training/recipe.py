@@ -1,4 +1,4 @@
-"""Training recipes: what may be chosen of a run, declared apart from the loop."""
+"""Training recipes: the choices of a run, as declarations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIMIZERS = {
     "lion": (3e-4, 0.5),
     "muon": (0.03, 0.0),
 }
-"""What Keras offers, and Muon for convolutions, each with a peak learning rate and a weight decay that suit it. SGD has
+"""Keras' optimizers, and Muon for convolutions, each with a suitable peak learning rate and weight decay. SGD has
 Nesterov momentum 0.9; Muon (`training/muon.py`) has 0.8, and AdamW at a tenth of its rate for all but the kernels of
 convolutions."""
 
@@ -34,7 +34,7 @@ saves time where there are instructions for it (AVX-512 BF16, AMX, a GPU's); els
 
 @dataclass(frozen=True)
 class Recipe:
-    """Decides, with the data, what a run learns.
+    """A training's choices. With the data, they decide its result.
 
     Attributes:
         model: name of the network.
@@ -47,12 +47,11 @@ class Recipe:
         augment: one of `AUGMENTATIONS`.
         label_smoothing: share of the labels' weight that is spread over all classes (Szegedy et al., 2016);
             without effect if there is a teacher.
-        cycle: after so many epochs their images come again, mirrored at random, in another order and damaged anew, but
-            framed as they were, so that a slow teacher has answered already; 0 for never, and without effect if there
-            is no teacher.
-        teacher: a model of CIFAR-10, a name or a `.tflite` file, whose answers for the images, framed but not yet
-            damaged, are what the network is to learn, instead of labels; "" for none. See `Teacher`.
-        precision: one of `PRECISIONS`, of what layers compute; weights, and the finished model, are float32.
+        cycle: epochs after which the framed images are used again, so that a slow teacher has already answered; they
+            are mirrored at random, reordered and damaged anew. 0: never. Without effect if there is no teacher.
+        teacher: a model of CIFAR-10, a name or a `.tflite` file. The network learns its answers for the images, framed
+            but not yet damaged, instead of labels. "": none. See `Teacher`.
+        precision: one of `PRECISIONS`, for the layers' computations; weights and the finished model are float32.
         seed: of the initial weights, the order of images, augmentation and dropout.
     """
 
@@ -90,7 +89,7 @@ RECIPES = {
             batch_size=256,
             augment="robust",
             cycle=20,  # twelve times
-            teacher="small-float32",  # what is unlikely has a share, too, which int8 rounds to zero
+            teacher="small-float32",  # int8 would round small probabilities to zero
         ),
         Recipe(
             "small",
@@ -101,9 +100,9 @@ RECIPES = {
             epochs=150,
             batch_size=256,
             augment="robust",
-            label_smoothing=0.05,  # of the first one, which has no teacher
+            label_smoothing=0.05,  # for the first one, which has no teacher
             cycle=15,  # ten times
-            teacher="small-float32",  # the one there is (Furlanello et al., *Born-Again Neural Networks*, 2018)
+            teacher="small-float32",  # the shipped one (Furlanello et al., *Born-Again Neural Networks*, 2018)
         ),
     )
 }
@@ -117,10 +116,10 @@ RANGES = {
     "cycle": (0, 9999),
     "seed": (0, 2**32 - 1),
 }
-"""The lowest and the highest number that makes sense."""
+"""The lowest and the highest value of each number."""
 
 DEFAULT = "quick"
-"""The network that is trained if nobody names one."""
+"""The default network."""
 
 
 def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:

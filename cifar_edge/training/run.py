@@ -85,7 +85,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe it was started with."""
         try:
-            # What a record of an earlier version lacks did not exist then: it has Recipe's default, not the network's.
+            # An option missing in an older record did not exist then: it gets Recipe's default, not the network's.
             return recipe_for(**asdict(Recipe(**self.record["recipe"])))
         except TypeError as error:
             raise UsageError(f"{self.folder}: run.json holds no recipe of this version ({error})") from error
@@ -104,7 +104,7 @@ class Run:
 
     @property
     def data_source(self) -> str | None:
-        """What to give `load_cifar10` for the data of this run, if that is still there; else None."""
+        """The source of this run's data for `load_cifar10`, or None if it is gone."""
         if not self.exists():
             return None
         source: str = self.record["data"]["source"]
@@ -151,7 +151,7 @@ def best_epoch(history: list[Epoch]) -> Epoch:
 
 
 def newest_run(*, finished: bool, runs: Path = RUNS) -> Run:
-    """Return the run in `runs` that was worked on last, among the finished or the unfinished ones.
+    """Return the newest run in `runs`, among the finished or the unfinished ones.
 
     Raises:
         UsageError: there is none.
@@ -161,5 +161,5 @@ def newest_run(*, finished: bool, runs: Path = RUNS) -> Run:
     if not found:
         kind = "finished" if finished else "unfinished"
         raise UsageError(f"{runs.absolute()}: no {kind} run in there; name one, or start one with `cifar-edge train`")
-    # Files are replaced by renaming, which the folder's own time tells.
+    # Files are replaced by renaming, which changes the folder's own time.
     return max(found, key=lambda run: run.folder.stat().st_mtime_ns)

@@ -19,7 +19,7 @@ from cifar_edge.data import CLASSES, Cifar10, hold_out
 from cifar_edge.errors import ExportError, ModelError, UsageError
 from cifar_edge.export import calibration, convert, write
 from cifar_edge.export.source import load_source
-from cifar_edge.export.verification_images import exam_for
+from cifar_edge.export.verification_images import verification_images_for
 from cifar_edge.export.verify import worst_layers
 from cifar_edge.export.write import export
 from cifar_edge.tflite.graph import operations
@@ -213,10 +213,15 @@ def test_calibration_images_are_balanced_and_never_held_out(sample: Cifar10) -> 
 
 def test_a_network_is_not_judged_by_what_it_was_calibrated_with(copy: Path, sample: Cifar10) -> None:
     chosen = calibration.from_training_set(sample.train)
-    judged = exam_for(load_source(copy), sample, chosen)
+    judged = verification_images_for(load_source(copy), sample, chosen)
     assert len(judged.images) == 1000
     assert not {image.tobytes() for image in judged.images} & {image.tobytes() for image in chosen.images}
-    assert len(exam_for(load_source(copy), sample, calibration.from_training_set(sample.train, 4500)).images) == 1000
+    assert (
+        len(
+            verification_images_for(load_source(copy), sample, calibration.from_training_set(sample.train, 4500)).images
+        )
+        == 1000
+    )
 
 
 def test_calibration_with_photos(copy: Path, tmp_path: Path, cifar_edge: Command) -> None:
