@@ -24,9 +24,9 @@ def test_rows_go_into_the_pipe_while_progress_is_on_the_terminal(int8: Path) -> 
         stdout=subprocess.PIPE,
         stderr=stderr,
         env=environment,
-    ) as process:
+    ) as running:
         os.close(stderr)
-        rows, _ = process.communicate()
+        rows, _ = running.communicate()
     assert f"{PHOTOS}/truck/garbage_truck.png\n" in rows.decode()
     assert b"\x1b[?25l" in os.read(terminal, 1 << 16)  # the cursor is hidden: there is a bar
     os.close(terminal)
