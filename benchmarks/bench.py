@@ -1,4 +1,4 @@
-"""Which model should I put on my device? All that is measured of a set of models, in one record.
+"""`cifar-edge bench`: all measurements of a set of models, in one record.
 
 test = load_split("test")
 record = measure([EdgeModel("a.tflite"), EdgeModel("b.tflite")], test, Options(threads=(1, 4)))
@@ -34,15 +34,15 @@ from cifar_edge.tflite.cifar10 import predict_cifar10, tells_cifar10
 from cifar_edge.tflite.graph import Operation, operations, parameters
 from cifar_edge.tflite.model import EdgeModel
 
-UNSTEADY = 0.1  # spread, as a share of the median, from which on a latency says little
+UNSTEADY = 0.1  # of the median: a latency with a larger spread says little
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are done, and of how many."""
+"""Called with the current step, how many parts of it are done, and of how many."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure.
+    """The choice of measurements.
 
     Attributes:
         threads: numbers of threads that a runtime may use for an image, each in its turn.
@@ -68,7 +68,7 @@ class Options:
 
     @property
     def source(self) -> str | None:
-        """Where corrupted images come from; None without."""
+        """The source of the corrupted images; None without."""
         ours_or_theirs = "CIFAR-10-C" if self.cifar10c else "benchmarks/corruptions.py"
         return ours_or_theirs if self.corruptions else None
 
@@ -86,7 +86,7 @@ class Outputs:
     pictures: Path | None = None
 
     def check(self) -> None:
-        """Raise `UsageError` if they cannot be written, before anything is measured in vain."""
+        """Raise `UsageError` if they cannot be written, before any measurement."""
         if self.json:
             if self.json.suffix != ".json" or self.json.is_dir() or not self.json.parent.is_dir():
                 raise UsageError(f"{self.json}: the name must end in .json and stand in a folder that exists")
@@ -179,7 +179,7 @@ def count_photos(folder: Path) -> int:
 
 
 def busy(models: Sequence[ModelRecord]) -> list[str]:
-    """Say whether latencies tell more of what else the computer did than of the networks."""
+    """Return notes on latencies that show a busy computer."""
     moved, shares = {}, {}
     for model in models:
         for timing in model.timings:
@@ -213,7 +213,7 @@ class _Network:
 
 @dataclass(frozen=True)
 class _Timed:
-    """What a clock says of all models, by their numbers, and in which state the computer was."""
+    """All timings of the models, by their numbers, and the state of the computer."""
 
     before: State
     after: State
@@ -250,7 +250,7 @@ def _timed(models: Sequence[EdgeModel], options: Options, progress: Progress) ->
 def _prepared(
     paths: Sequence[Path], runtimes: Sequence[Runtime], batches: set[int], folder: Path
 ) -> tuple[dict[int, list[_Network]], list[str]]:
-    """Prepare each model for each runtime and batch; say what is not possible."""
+    """Prepare each model for each runtime and batch; return notes on what is not possible."""
     notes = [
         f"{runtime.name}: not measured, for want of {' and '.join(runtime.missing)}"
         for runtime in runtimes
@@ -294,7 +294,7 @@ def _refusals(networks: dict[int, list[_Network]], timed: dict[Setting, Timings]
 def _footprints(
     networks: Sequence[_Network], threads: int, progress: Progress
 ) -> tuple[defaultdict[int, dict[str, Footprint]], list[str]]:
-    """Measure by model and runtime; say what another runtime than LiteRT cannot load."""
+    """Measure by model and runtime; return notes on what a runtime other than LiteRT cannot load."""
     found: defaultdict[int, dict[str, Footprint]] = defaultdict(dict)
     notes = []
     for done, network in enumerate(networks):
@@ -345,7 +345,7 @@ def _latencies(number: int, timed: _Timed, macs: int, precision: str) -> list[Ti
 
 
 def _precision(graph: Sequence[Operation]) -> str:
-    """Say what most multiply-accumulates have for weights, of the two precisions that have a peak."""
+    """Return the precision, int8 or float32, of the weights in most multiply-accumulates."""
     macs = {True: 0, False: 0}
     for operation in graph:
         if operation.weights:
@@ -374,15 +374,15 @@ def _evaluations(models: Sequence[EdgeModel], test: Split, progress: Progress) -
 def _robustness(
     models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress
 ) -> list[Robustness | None]:
-    told = [number for number, model in enumerate(models) if tells_cifar10(model)]
+    fitting = [number for number, model in enumerate(models) if tells_cifar10(model)]
     found: list[Robustness | None] = [None] * len(models)
-    if options.corruptions and told:
+    if options.corruptions and fitting:
         measured = robustness.measure(
-            [models[number] for number in told],
+            [models[number] for number in fitting],
             test,
             options.cifar10c,
             partial(progress, "classifying corrupted test images"),
         )
-        for number, result in zip(told, measured, strict=True):
+        for number, result in zip(fitting, measured, strict=True):
             found[number] = result
     return found

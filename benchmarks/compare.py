@@ -1,4 +1,4 @@
-"""What changed between two `bench.json`, beyond the noise of measuring."""
+"""Changes between two `bench.json`, beyond the noise of measuring."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from cifar_edge.benchmarks.record import read_json
 from cifar_edge.errors import RegressionError, UsageError
 
-REGRESSION = 1.2  # times what it was: a figure that has grown by more is a regression, unless another factor is given
+REGRESSION = 1.2  # the default factor: a figure that has grown by more is a regression
 DEVIATIONS = 2.0  # standard errors of a difference that count as noise
 MEMORY = 0.01  # share by which the memory of two processes varies
-DRIFT = 0.015  # and by which a computer is quicker or slower from one run to the next, beyond the spread in each
-DISK = 0.05  # and by which it is in reading and classifying a folder
+DRIFT = 0.015  # share by which a computer is faster or slower from one run to the next, beyond the spread in each
+DISK = 0.05  # the same for reading and classifying a folder
 
 
 @dataclass(frozen=True)
 class Change:
-    """A figure of a model that is not what it was; of all of them, less is better.
+    """A changed figure of a model; less is better.
 
     Attributes:
         model: its name.
@@ -36,16 +36,16 @@ class Change:
 
     @property
     def factor(self) -> float:
-        """How many times as much it is now."""
+        """The new value, as a multiple of the old one."""
         return self.new / self.old if self.old else math.inf
 
 
 Figures = Iterator[tuple[str, float, float]]
-"""What is compared of a model: what it is called, its value and its noise."""
+"""A compared figure: name, value and noise."""
 
 
 def read(path: Path, names: Collection[str]) -> dict[str, Any]:
-    """Read an earlier `bench.json`, before anything is measured in vain.
+    """Read an earlier `bench.json`, before any measurement.
 
     Args:
         path: the file.
@@ -90,7 +90,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Say what makes two records hard to compare, and what only the old one has."""
+    """Return what makes two records hard to compare, and what only the old one has."""
     before, after = old["machine"], new["machine"]
     found = []
     if not _same_computer(old, new):

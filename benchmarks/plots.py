@@ -1,6 +1,6 @@
 """Pictures of a record of measurements; needs matplotlib (extra `bench`).
 
-Shape, dashes, grey level or a number tells everything apart that colour does.
+Everything that differs in colour also differs in shape, dashes, grey level or a number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIDES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def draw(record: Record, test: Split, folder: Path) -> list[Path]:
-    """Draw what a record holds.
+    """Draw a record.
 
     Args:
         record: of `bench`.
@@ -44,7 +44,7 @@ def draw(record: Record, test: Split, folder: Path) -> list[Path]:
         by severity, by corruption, and the samples.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    told = [model for model in record.models if model.evaluation]
+    evaluated = [model for model in record.models if model.evaluation]
     robust = [model for model in record.models if model.robustness]
     pictures: dict[str, Callable[[], Figure]] = {}
     latency = latencies(record)
@@ -52,8 +52,8 @@ def draw(record: Record, test: Split, folder: Path) -> list[Path]:
         pictures["accuracy-latency"] = lambda: _accuracy_latency(
             record, list(timed.values()), [latency[number] for number in timed]
         )
-    if told:
-        pictures["confusion"] = lambda: _confusion(told)
+    if evaluated:
+        pictures["confusion"] = lambda: _confusion(evaluated)
     if robust:
         pictures["severity"] = lambda: _severity(robust)
         pictures["corruptions"] = lambda: _corruptions(record, robust)
@@ -226,7 +226,7 @@ def different(labels: NDArray[np.integer]) -> list[int]:
 
 
 def _samples(images: NDArray[np.uint8]) -> Figure:
-    """What each corruption makes of some images, a row for each family; one image beside the other."""
+    """Some images under each corruption, a row for each family."""
     rows = [
         np.concatenate([images, *(corrupt(images, family, severity) for severity in SEVERITIES)]).reshape(
             1 + len(SEVERITIES), *images.shape

@@ -1,4 +1,4 @@
-"""What was measured of a set of models, and `bench.json`, the file of it."""
+"""The measurements of a set of models, and their file `bench.json`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Throughput:
-    """How quick a model classifies a whole folder.
+    """How fast a model classifies a whole folder.
 
     Attributes:
         photos: a second, of `classify` and of other ways to do it.
@@ -61,7 +61,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What was measured of a model.
+    """The measurements of one model.
 
     Attributes:
         name: folder and stem of its file.
@@ -102,7 +102,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured of a set of models, and where.
+    """The measurements of a set of models on one computer.
 
     Attributes:
         date: when it began, in ISO 8601.
@@ -167,7 +167,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has in place of an array."""
+    """Return an array as JSON lists."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(f"JSON has nothing like {type(value)}")

@@ -32,7 +32,7 @@ def markdown(columns: Sequence[object], rows: Iterable[Sequence[object]]) -> str
 
 
 def tables(record: Record) -> Iterator[Table]:
-    """Yield what a record says: models, latency in each setting, operations, accuracy on corrupted images."""
+    """Yield the tables of a record: models, latency by setting, operations, accuracy on corrupted images."""
     yield _models(record)
     for setting in dict.fromkeys((timing.threads, timing.batch) for model in record.models for timing in model.timings):
         yield _latency(record, *setting)
@@ -91,7 +91,7 @@ def changes_table(changes: Sequence[Change]) -> Table:
 
 
 def machine_text(machine: Machine, before: State, after: State) -> str:
-    """Describe in a line what was measured on."""
+    """Describe the computer in one line."""
     parts = [f"{machine.cpu}, {machine.processors} processor{'s' * (machine.processors > 1)}"]
     if machine.governor:
         parts.append(f"governor {machine.governor}")

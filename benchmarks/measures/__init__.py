@@ -1,1 +1,1 @@
-"""What `cifar-edge bench` measures: one file a kind of figure."""
+"""The measurements of `cifar-edge bench`, one file each."""

@@ -30,7 +30,7 @@ CHUNK = 250  # images at a time: their arrays stay small enough for the processo
 Floats = NDArray[np.float64]
 
 Border = Literal["edge", "reflect", "symmetric"]
-"""What lies beyond the border, by `numpy.pad`'s names: aaa|abcd, dcb|abcd, cba|abcd."""
+"""How pixels beyond the border are filled, by `numpy.pad`'s names: aaa|abcd, dcb|abcd, cba|abcd."""
 
 
 def corrupt(images: NDArray[np.uint8], family: str, severity: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -331,7 +331,7 @@ _FROST = np.array(
         (112, 123, 135, 34, 1.2),
     ]
 )
-"""What was measured on 32x32 pieces of the five photographs that the published `frost` draws from: mean
+"""Measured on 32x32 pieces of the five photographs of the published `frost`: mean
 red, green and blue, standard deviation inside of a piece (all 0-255), and beta of the power spectrum
 1 / frequency^beta. Two of the five are the same."""
 

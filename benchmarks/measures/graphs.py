@@ -1,4 +1,4 @@
-"""Graphs made to be measured, as flatbuffers of the TFLite schema: no TensorFlow is needed."""
+"""Graphs to measure, made as flatbuffers of the TFLite schema, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def matrix_product(rows: int, inner: int, columns: int, precision: str) -> bytes
 
     Args:
         rows: of the input.
-        inner: what is summed over.
+        inner: length of the sums.
         columns: of the weights.
         precision: one of `PRECISIONS`, of input, weights and output.
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cifar_edge.benchmarks.measures.graphs import PRECISIONS, matrix_product
-from cifar_edge.benchmarks.measures.own_process import in_fresh_process, tell
+from cifar_edge.benchmarks.measures.own_process import in_fresh_process, report
 from cifar_edge.benchmarks.measures.runtimes import RUNTIMES
 from cifar_edge.errors import first_line
 from cifar_edge.system.timing import ROUNDS, Latency, Progress, measure
@@ -22,7 +22,7 @@ PRODUCTS = ((1024, 256, 256), (512, 512, 512))
 
 @dataclass(frozen=True)
 class Timings:
-    """What came out of the same rounds.
+    """Results of the same rounds.
 
     Attributes:
         latencies: of each network, of a call; None where it does not run so.
@@ -80,7 +80,7 @@ def main() -> None:
         try:
             network = RUNTIMES[runtime].load(Path(file), threads, batch)
             network()
-        except Exception as error:  # a runtime raises anything for what it cannot run
+        except Exception as error:  # a runtime raises any error for a graph that it cannot run
             reasons[number] = f"{Path(file).name}: {first_line(error)}"
         else:
             calls[number] = network
@@ -89,7 +89,7 @@ def main() -> None:
     order = list(calls)
     reference = order.index(request["baseline"]) if request["baseline"] in calls else None
     everything = [*calls.values(), *(graph.invoke for graph in graphs)]
-    latencies = measure(everything, reference, request["rounds"], tell)
+    latencies = measure(everything, reference, request["rounds"], report)
     of_networks = dict(zip(order, latencies, strict=False))
     peaks = dict.fromkeys(PRECISIONS, 0.0)
     for (precision, product), latency in zip(products, latencies[len(order) :], strict=True):

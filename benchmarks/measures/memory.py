@@ -1,4 +1,4 @@
-"""What a model costs before its first answer: time to load and memory.
+"""Time to load a model, and its memory.
 
 Run as a program, it loads a model in a process that does nothing else: see `main`.
 """

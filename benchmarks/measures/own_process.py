@@ -12,7 +12,7 @@ from typing import Any
 from cifar_edge.errors import CifarEdgeError
 
 DONE = "cifar-edge:done"
-"""First word of a line that says how far a process is; a runtime may print others."""
+"""First word of a progress line; a runtime may print other lines."""
 
 
 def in_fresh_process(
@@ -24,7 +24,7 @@ def in_fresh_process(
         module: a program that reads JSON from stdin and prints JSON on its last line.
         request: what it reads.
         what: is measured, in words, for an error's message.
-        progress: is told what the program tells by `tell`.
+        progress: called with what the program reports by `report`.
 
     Returns:
         What it prints.
@@ -51,8 +51,8 @@ def in_fresh_process(
     raise CifarEdgeError(f"measuring {what} failed: {(reasons or ['no reason given'])[-1]}")
 
 
-def tell(done: int, total: int) -> None:
-    """Tell the process that started this one how far it is."""
+def report(done: int, total: int) -> None:
+    """Report progress to the process that started this one."""
     print(DONE, done, total, flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Which operations of a model take the time.
+"""The time of each operation of a model.
 
-LiteRT's Python interface does not tell, so the model is cut after each operation and the pieces are
+LiteRT's Python interface does not measure it, so the model is cut after each operation and the pieces are
 timed in turn: an operation takes what its piece takes more than the one before. All costs add up to
 the whole; what LiteRT fuses is charged to the operation that makes it possible.
 """
@@ -20,7 +20,7 @@ from cifar_edge.tflite.interpreter import load_interpreter
 
 @dataclass(frozen=True)
 class OperationTime:
-    """What an operation of a model takes.
+    """The time of one operation.
 
     Attributes:
         name: the operation's, as in "CONV_2D".

@@ -17,7 +17,7 @@ from cifar_edge.tflite.cifar10 import predict_cifar10
 from cifar_edge.tflite.model import EdgeModel
 
 Progress = Callable[[int, int], None]
-"""Told how many conditions are done, and of how many."""
+"""Called with the number of conditions done, and of all conditions."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _corrupted(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 
 def _published(folder: Path, test: Split) -> Iterator[NDArray[np.uint8]]:
-    """Check all of the published arrays, then yield what they hold for each family and severity."""
+    """Check all published arrays, then yield the images of each family and severity."""
     count = len(SEVERITIES) * len(test.labels)
     labels = _array(folder / "labels.npy")
     if not np.array_equal(labels, np.tile(test.labels, len(SEVERITIES))):

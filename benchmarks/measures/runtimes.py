@@ -1,4 +1,4 @@
-"""The same network under several runtimes, each as something to be called and timed.
+"""The same network under several runtimes, each as a function to call and time.
 
 A runtime *prepares* a `.tflite` file once, which may take another package and a while, and *loads*
 what that gives wherever it is measured.
@@ -27,7 +27,7 @@ ONNX_TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(in
 
 @dataclass(frozen=True)
 class Runtime:
-    """What runs a network.
+    """A runtime for networks.
 
     Attributes:
         name: of the runtime.
@@ -67,7 +67,7 @@ def _keras_beside(model: Path, batch: int, folder: Path) -> Path:
 
 
 def _tensorflow(file: Path, threads: int, batch: int) -> Network:
-    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)  # heeded by a process that has not used TensorFlow yet
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)  # works only before TensorFlow is used in this process
     with silenced():
         import keras
         import tensorflow as tf
@@ -90,7 +90,7 @@ def _converted_to_onnx(model: Path, batch: int, folder: Path) -> Path:
 
         try:
             network, _ = tf2onnx.convert.from_tflite(str(graph), opset=OPSET)
-        except Exception as error:  # a converter of all kinds of graphs raises all kinds of errors
+        except Exception as error:  # the converter raises any kind of error
             raise ModelError(f"{model.name}: tf2onnx cannot convert it ({first_line(error)})") from error
     converted = folder / f"{model.stem}-{batch}.onnx"
     converted.write_bytes(network.SerializeToString())

@@ -31,7 +31,7 @@ from cifar_edge.tflite.model import EdgeModel
 CORES = os.cpu_count() or 1
 
 UNREADABLE = (OSError, SyntaxError, ValueError, ImageError)
-"""What Pillow raises for damaged files, and `images` for those that are too large; the loops here pass over them."""
+"""Errors for damaged or too large files; the loops here skip them."""
 
 JPEG = (".jpg", ".jpeg", ".jfif")
 
@@ -84,7 +84,7 @@ def measure(
 
 
 def profile(folder: Path, model: EdgeModel, most: int = MOST) -> dict[str, float]:
-    """Tell where a thread's time goes, in milliseconds a photo, by stage.
+    """Return where a thread's time goes, in milliseconds a photo, by stage.
 
     Args:
         folder: of photos; those that cannot be read count with the time that takes.

@@ -117,7 +117,7 @@ def measure(way: str, folder: Path, model: Path, output: Path, address: str = ""
 
 @contextmanager
 def _largest_worker() -> Iterator[list[float]]:
-    """Give a list that is filled with the peak memory of Ray's workers on this computer, in MB, until the end."""
+    """Yield a list that fills with the peak memory of Ray's workers on this computer, in MB."""
     peaks, ended = [0.0], threading.Event()
 
     def watch() -> None:
@@ -139,7 +139,7 @@ def _largest_worker() -> Iterator[list[float]]:
 
 @contextmanager
 def nodes(count: int) -> Iterator[str]:
-    """Give the address of a new cluster of nodes with one processor each."""
+    """Yield the address of a new cluster of nodes with one processor each."""
     from ray.cluster_utils import Cluster
 
     options = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
@@ -172,7 +172,7 @@ def _cells(name: str, run: Measured) -> tuple[str, ...]:
 
 
 class Table(StrEnum):
-    """What there is to print."""
+    """The tables."""
 
     LARGE = "large"
     SMALL = "small"

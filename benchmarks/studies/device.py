@@ -1,4 +1,4 @@
-"""What a small device has to bear: memory, under a hard limit, and bytes written to its card.
+"""The load on a small device: memory, under a hard limit, and bytes written to its card.
 
 Both need root, for a control group and for an ext4 file system of its own; `make device` runs it.
 """
@@ -51,7 +51,7 @@ print(peak_memory())
 
 @contextlib.contextmanager
 def limited(bytes_: int) -> Iterator[Path]:
-    """Give a control group whose processes together get so much memory, and not a byte of swap; make it by root."""
+    """Yield a control group whose processes share so much memory, without swap; needs root."""
     old = GROUPS / "memory"
     group = (old if old.is_dir() else GROUPS) / f"cifar-edge-{os.getpid()}"
     try:
@@ -66,7 +66,7 @@ def limited(bytes_: int) -> Iterator[Path]:
 
 
 def memory(folder: Path, model: Path, workers: int, output: Path) -> int | None:
-    """Classify a folder within `LIMIT`; return the most bytes that were held, None if it was killed."""
+    """Classify a folder within `LIMIT`; return the peak memory in bytes, or None if it was killed."""
     with limited(LIMIT) as group:
         enter = f'echo $$ > {group / "cgroup.procs"}; exec "$@"'
         program = [sys.executable, "-c", _CLASSIFY, str(folder), str(model), str(workers), str(output)]
@@ -76,7 +76,7 @@ def memory(folder: Path, model: Path, workers: int, output: Path) -> int | None:
 
 @contextlib.contextmanager
 def card(folder: Path) -> Iterator[tuple[Path, Callable[[], int]]]:
-    """Mount an ext4 file system of its own, as Raspberry Pi OS does; give it and what tells the bytes written to it."""
+    """Mount a new ext4 file system, as on Raspberry Pi OS; yield it, and a function that counts bytes written to it."""
     image, place = folder / "card.img", folder / "card"
     place.mkdir(exist_ok=True)
     with image.open("wb") as file:

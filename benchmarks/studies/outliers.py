@@ -2,8 +2,8 @@
 
 `python -m cifar_edge.benchmarks.studies.outliers MODEL...` prints two tables.
 
-A photo of something that is none of the ten classes gets one of their labels all the same; confidence has to tell. Here
-it is compared between CIFAR-10's test images and images that show something else: noise, and random parts of
+A photo of none of the ten classes still gets one of their labels; only its confidence can show that. Here confidence
+is compared between CIFAR-10's test images and images that show something else: noise, and random parts of
 textures and photos that come with scikit-image.
 """
 
@@ -38,7 +38,7 @@ PHOTOS = (
     "retina.jpg",
     "text.png",
 )
-"""Those of scikit-image that show nothing like one of the ten classes."""
+"""Photos of scikit-image that show none of the ten classes."""
 
 PARTS = 100  # of each
 

@@ -27,7 +27,7 @@ from cifar_edge.photos.class_folders import class_of
 from cifar_edge.photos.find import find
 from cifar_edge.tflite.model import EdgeModel
 
-CROPS = 12  # of each photo: photos enough to tell 99 % from 98 %
+CROPS = 12  # of each photo: enough to distinguish 99 % from 98 %
 
 SIZES = ((640, 480), (1600, 1200), (4032, 3024))
 THUMBNAIL = (160, 120)  # as EXIF asks of cameras: JEITA CP-3451, 4.5.4
@@ -114,12 +114,12 @@ def main(folder: str, models: list[str]) -> None:
 
 def _right(model: EdgeModel, photos: Sequence[Path], fit: str) -> int:
     seen = np.stack([decode.load(path, model.height, model.width, fit) for path in photos])
-    told = [model.labels[number] for number in model.predict(seen).argmax(axis=1)]
-    return sum(label == class_of(path) for label, path in zip(told, photos, strict=True))
+    labels = [model.labels[number] for number in model.predict(seen).argmax(axis=1)]
+    return sum(label == class_of(path) for label, path in zip(labels, photos, strict=True))
 
 
 def _agreement(model: EdgeModel, seen: NDArray[np.uint8], exact: NDArray[np.uint8]) -> float:
-    """Return the share of photos of which the same is told, where int8 finds two classes equal, one of them."""
+    """Return the share of photos with the same answer; where int8 finds two classes equal, either counts."""
     probabilities, expected = model.predict(seen), model.predict(exact).argmax(axis=1)
     return float(np.mean(probabilities[np.arange(len(expected)), expected] == probabilities.max(axis=1)))
 

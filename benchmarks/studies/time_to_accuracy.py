@@ -38,8 +38,8 @@ class Training:
     """A training under the clock.
 
     Attributes:
-        name: what it is called.
-        recipe: what it trains.
+        name: of the training.
+        recipe: of the training.
         seconds: its own time after each epoch.
         accuracy: top-1 on the test images after each epoch, 0-1.
         in_steps: seconds inside of the network's steps.
