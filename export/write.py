@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import ExportError, UsageError
 from cifar_edge.export.calibration import Calibration, from_training_set, resized
+from cifar_edge.export.check_labels import check_labels
 from cifar_edge.export.convert import CALIBRATED, FORMATS, control_flow, convert
 from cifar_edge.export.plots import quantization_figure
-from cifar_edge.export.source import Source, check_told
+from cifar_edge.export.source import Source
 from cifar_edge.export.verification_images import VerificationImages, verification_images_for
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.photos.decode import FIT
@@ -133,7 +134,7 @@ def export(
     calibration = calibration or from_training_set(data.train)
     with only_process(source.file.parent):
         if source.of_cifar10:
-            check_told(source, data.train)
+            check_labels(source, data.train)
         checked = verification_images_for(source, data, calibration)
         by_keras = predict(source.classifier(), checked.images)
         float32 = _convert(source, "float32", calibration, checked, licence)

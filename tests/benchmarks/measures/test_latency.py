@@ -99,7 +99,7 @@ class Asked(Exception):  # noqa: N818 - ends what is not looked at
 
 
 def test_litert_gets_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interpreter(model: bytes, threads: int) -> Any:
+    def interpreter(model: bytes, threads: int, name: str) -> Any:
         raise Asked(threads)
 
     monkeypatch.setattr("cifar_edge.tflite.interpreter.load_interpreter", interpreter)
