@@ -24,7 +24,8 @@ from cifar_edge.export.verify import worst_layers
 from cifar_edge.export.write import export
 from cifar_edge.tflite.graph import operations
 from cifar_edge.tflite.model import EdgeModel
-from cifar_edge.training.keras_file import evaluate_file, load_model, predict
+from cifar_edge.training.evaluate import evaluate_file
+from cifar_edge.training.keras_file import load_model, predict
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.run import Run
 from tests.conftest import PHOTOS, Outcome
