@@ -31,28 +31,26 @@ comparison_option = partial(typer.Option, rich_help_panel="Comparison")
 class MeasureOptions:
     """What to measure."""
 
-    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads for an image, as in 1,2,4.")] = "1"
-    batch: Annotated[str, typer.Option(metavar="N,...", help="Images a call, as in 1,8.")] = "1"
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads for one image, such as 1,2,4.")] = "1"
+    batch: Annotated[str, typer.Option(metavar="N,...", help="Images a call, such as 1,8.")] = "1"
     noise: Annotated[
         bool, more_option("--noise", help="Also measure accuracy under the 15 corruptions of CIFAR-10-C.")
     ] = False
-    cifar10c: Annotated[
-        Path | None, more_option(metavar="DIR", help="The published CIFAR-10-C, instead of our corruptions.")
-    ] = None
+    cifar10c: Annotated[Path | None, more_option(metavar="DIR", help="Use the published CIFAR-10-C in DIR.")] = None
     folder: Annotated[
-        Path | None, more_option(metavar="DIR", help="Also classify these photos: how many a second, and why.")
+        Path | None, more_option(metavar="DIR", help="Also measure photos a second on the photos in DIR.")
     ] = None
-    runtime: Annotated[
-        bool, more_option("--runtime", help="Also time TensorFlow and ONNX Runtime, where they are installed.")
-    ] = False
-    profile: Annotated[bool, more_option("--profile", help="Also time each operation of each model.")] = False
+    runtime: Annotated[bool, more_option("--runtime", help="Also time TensorFlow and ONNX Runtime, if installed.")] = (
+        False
+    )
+    profile: Annotated[bool, more_option("--profile", help="Also time each operation.")] = False
     baseline: Annotated[
         Path | None,
-        comparison_option(metavar="MODEL", help="What latency is compared with.", show_default="the first one"),
+        comparison_option(metavar="MODEL", help="Compare latencies with this model.", show_default="the first one"),
     ] = None
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Turns of each model, or operation: fewer say less.", show_default="40"),
+        typer.Option(min=1, help="Rounds of measuring; fewer are faster and less exact.", show_default="40"),
     ] = None
 
     def of(self, models: list[Path]) -> Options:
@@ -100,24 +98,25 @@ def bench(
     *,
     models: Annotated[
         list[Path],
-        typer.Argument(metavar="MODEL", help="nano, small, anybody's .tflite files, or names of exports in runs/."),
+        typer.Argument(metavar="MODEL", help="nano, small, .tflite files, or names of exports in runs/."),
     ],
     what: MeasureOptions,
     data: Data = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write every figure to FILE.json.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write all figures to FILE.json.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures, PNG, into DIR.")] = None,
-    share: Annotated[
-        bool, typer.Option("--share", help="Print Markdown instead, to be pasted where computers are compared.")
-    ] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw PNG pictures into DIR.")] = None,
+    share: Annotated[bool, typer.Option("--share", help="Print Markdown, to compare computers.")] = False,
     compare: Annotated[
-        Path | None, comparison_option(metavar="FILE.json", help="Say what changed since FILE.json was written.")
+        Path | None, comparison_option(metavar="FILE.json", help="Show the changes since FILE.json.")
     ] = None,
     regression: Annotated[
         float | None,
         comparison_option(
-            min=1, metavar="FACTOR", help="With --compare: more than so much worse exits with 4.", show_default="1.2"
+            min=1,
+            metavar="FACTOR",
+            help="With --compare: exit with 4 if a figure is worse by more than this.",
+            show_default="1.2",
         ),
     ] = None,
     card: CardOptions,

@@ -54,9 +54,9 @@ class OutputOptions:
             "--output", "-o", metavar="FILE|URI", help="Write .csv, .jsonl or .parquet; '-' is CSV on stdout."
         ),
     ] = None
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a stopped run to the same FILE was, if there was one.")
-    ] = False
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run stopped, if there was one.")] = (
+        False
+    )
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,14 @@ class PhotoRowOptions(RowOptions):
     """The content of a row, and how its photo is read."""
 
     fit: Annotated[
-        str | None, photo_option(help="crop, pad or stretch to the network's shape.", show_default="the card's")
+        str | None,
+        photo_option(
+            help="How to fit a photo to the network's shape: crop, pad or stretch.", show_default="the card's"
+        ),
     ] = None
     exif_thumbnails: Annotated[
-        bool, photo_option("--exif-thumbnails", help="Read only cameras' thumbnails, where they fit: fast, less exact.")
+        bool,
+        photo_option("--exif-thumbnails", help="Read only cameras' thumbnails where they fit: faster, less exact."),
     ] = False
 
 
@@ -76,18 +80,16 @@ class LocalOptions:
     """What a cluster cannot do."""
 
     report: Annotated[
-        Path | None, output_option(metavar="FILE.html", help="Write a page with charts and thumbnails too.")
+        Path | None, output_option(metavar="FILE.html", help="Also write a page with charts and thumbnails.")
     ] = None
-    sort_into: Annotated[
-        Path | None, output_option(metavar="DIR", help="Copy each photo into a folder of its label's name in DIR.")
-    ] = None
-    link: Annotated[bool, output_option("--link", help="Make links in DIR instead of copies.")] = False
+    sort_into: Annotated[Path | None, output_option(metavar="DIR", help="Copy each photo into DIR/LABEL.")] = None
+    link: Annotated[bool, output_option("--link", help="With --sort-into: link instead of copying.")] = False
     workers: Workers = None
 
 
 def classify(
     *,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH|URI", help="Photos, and folders of them.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH|URI", help="Photos and folders of photos.")],
     model: Model = "small",
     output: OutputOptions,
     rows: PhotoRowOptions,
@@ -96,7 +98,7 @@ def classify(
         str | None,
         typer.Option(
             metavar="[HOST:PORT]",
-            help="Work on a Ray cluster; without an address on this machine's, or on its processors.",
+            help="Use a Ray cluster. Without an address: this machine's cluster, or a new one on its processors.",
             rich_help_panel="Speed",
         ),
     ] = None,
@@ -104,7 +106,7 @@ def classify(
 ) -> None:
     """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF).
 
-    Exit code 0: all are classified. 3: some could not be read; their rows say why.
+    Exit code 0: all photos are classified. 3: some could not be read; their rows say why.
     """
     if cluster is not None:
         if unusable := [f"--{name.replace('_', '-')}" for name, given in vars(local).items() if given]:
@@ -201,9 +203,9 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 @contextlib.contextmanager
 def photo_progress(paths: Sequence[str], *, visible: bool) -> Iterator[Callable[..., None]]:
-    """Show how many photos are done; they are counted in the background, so that the first need not wait.
+    """Show how many photos are done. They are counted in the background, so that the first row does not wait.
 
-    Those behind URIs are not: to list them twice costs money.
+    Photos behind URIs are not counted: listing them twice costs money.
     """
     from cifar_edge.photos.find import find
     from cifar_edge.system.uris import is_uri

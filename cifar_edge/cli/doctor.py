@@ -22,7 +22,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say whether this computer is fit to classify photos, what is wrong, and what to do.
+    """Check whether this computer is fit to classify photos; say what is wrong and what to do.
 
     Exit code 0: nothing is wrong. 1: something is.
     """

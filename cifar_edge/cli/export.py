@@ -31,10 +31,10 @@ class FormatOptions:
     """The formats to write."""
 
     quantize: Annotated[
-        bool, typer.Option("--quantize", help="float32 and int8; the same as --formats float32,int8.")
+        bool, typer.Option("--quantize", help="Write float32 and int8: short for --formats float32,int8.")
     ] = False
     formats: Annotated[
-        str | None, typer.Option(help="Of float32,float16,dynamic,int8,int16x8.", show_default="float32")
+        str | None, typer.Option(help="Some of float32,float16,dynamic,int8,int16x8.", show_default="float32")
     ] = None
 
     def check(self) -> None:
@@ -55,10 +55,12 @@ class CalibrationOptions:
 
     calibration: Annotated[
         Path | None,
-        calibration_option(metavar="DIR", help="Photos for quantization.", show_default="from the training images"),
+        calibration_option(
+            metavar="DIR", help="Folder of photos for quantization.", show_default="from the training images"
+        ),
     ] = None
-    calibration_images: Annotated[int, calibration_option(min=1, help="How many of them.")] = 500
-    seed: Annotated[int, calibration_option(min=0, help="Seed of their choice.")] = 0
+    calibration_images: Annotated[int, calibration_option(min=1, help="How many images to use.")] = 500
+    seed: Annotated[int, calibration_option(min=0, help="Seed for choosing them.")] = 0
 
     def images(self, arrays: Cifar10, size: tuple[int, int]) -> Calibration:
         """Return the images, photos at the network's size, and say where they come from."""
@@ -82,22 +84,24 @@ def export(
         float | None,
         typer.Option(
             metavar="POINTS",
-            help="Of held-out top-1 that a format may lose; if one loses more, nothing is written.",
+            help="The most held-out top-1 that a format may lose. If one loses more, nothing is written.",
             show_default="1; where classes are unknown, 10 of changed answers",
         ),
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the model, for its card.", show_default="not known")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="The model's licence, for its card.", show_default="not known")
+    ] = None,
     data: Data = None,
     calibration: CalibrationOptions,
     card: CardOptions,
 ) -> None:
-    """Export a trained model to TFLite, verified: float32, --quantize for int8 too, or --formats."""
+    """Export a trained model to TFLite, verified: float32, with --quantize also int8."""
     from cifar_edge.training.run import Run, newest_run
 
     formats.check()
     source = run or newest_run(finished=True).folder
     keras_file = Run(source).model if source.is_dir() else source
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever it was trained with, TFLite comes from TensorFlow
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whichever backend trained it, only TensorFlow writes TFLite
     import_keras()
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
@@ -106,9 +110,9 @@ def export(
     arrays = load_or_fetch(data or Run(keras_file.parent).data_source)
     chosen = calibration.images(arrays, network.size)
     first, *_, last = network.labels
-    say(f"exporting {keras_file}; its {len(network.labels)} outputs are called {first} ... {last} (--labels)")
+    say(f"exporting {keras_file}; its {len(network.labels)} classes are {first} ... {last} (--labels)")
     if not network.of_cifar10:
-        say("not a model of CIFAR-10: what it says is compared with Keras, but not with the truth")
+        say("not a model of CIFAR-10: its answers are compared with Keras' answers, not with true labels")
     files = export_files(network, arrays, formats.names, chosen, max_drop, licence)
     print_exports(files)
     fastest = min(files, key=lambda file: file.latency.median)

@@ -39,7 +39,7 @@ Model = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Threads that decode.", show_default="one a processor, if memory allows", rich_help_panel="Speed"
+        min=1, help="Decoding threads.", show_default="one a processor, if memory allows", rich_help_panel="Speed"
     ),
 ]
 
@@ -111,7 +111,7 @@ class CardOptions:
 class RowOptions:
     """The content of a row."""
 
-    top_k: Annotated[int, typer.Option(help="How many of the most probable classes a row has.")] = 1
+    top_k: Annotated[int, typer.Option(help="Classes in a row, the most probable first.")] = 1
     min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0
 
 

@@ -31,21 +31,24 @@ class RecipeOptions:
         str | None, images_option(help="none, standard (mirror and shift), or robust (photos, noise).")
     ] = None
     label_smoothing: Annotated[
-        float | None, images_option(help="Share of a label's weight that all classes get; not with a teacher.")
+        float | None, images_option(help="Share of the label's weight spread over all classes; without a teacher only.")
     ] = None
     teacher: Annotated[
-        str | None, images_option(metavar="FILE|NAME", help="A .tflite model to learn from, not labels; '' for none.")
+        str | None,
+        images_option(metavar="FILE|NAME", help="Learn from a .tflite model's answers instead of labels; '' for none."),
     ] = None
     cycle: Annotated[
         int | None,
         images_option(
-            metavar="EPOCHS", help="With a teacher: repeat its images, damaged anew, after so many epochs; 0: never."
+            metavar="EPOCHS", help="With a teacher: reuse its images, damaged anew, after this many epochs; 0: never."
         ),
     ] = None
     optimizer: Annotated[str | None, optimizer_option(help="sgd, adam, adamw, nadam, rmsprop, lion or muon.")] = None
-    learning_rate: Annotated[float | None, optimizer_option(help="Peak of the schedule.")] = None
+    learning_rate: Annotated[float | None, optimizer_option(help="Peak learning rate.")] = None
     schedule: Annotated[str | None, optimizer_option(help="constant, cosine, one-cycle, linear or trapezoid.")] = None
-    weight_decay: Annotated[float | None, optimizer_option(help="Decoupled, as a share of the learning rate.")] = None
+    weight_decay: Annotated[
+        float | None, optimizer_option(help="Decoupled weight decay, as a share of the learning rate.")
+    ] = None
     batch_size: Annotated[int | None, optimizer_option(help="Images a step.")] = None
     precision: Annotated[
         str | None, optimizer_option(help="float32, or mixed_bfloat16: quicker on processors that have it.")
@@ -65,7 +68,7 @@ def train(
         bool, typer.Option("--resume", help="Continue --run, or the newest unfinished run in runs/.")
     ] = False,
 ) -> None:
-    """Train a network on CIFAR-10; what is not given comes from the network's own recipe."""
+    """Train a network on CIFAR-10. Defaults come from the network's own recipe."""
     from cifar_edge.tflite.names import RUNS
     from cifar_edge.training.recipe import DEFAULT, recipe_for
     from cifar_edge.training.run import Run, newest_run

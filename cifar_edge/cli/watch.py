@@ -28,13 +28,13 @@ class HookOptions:
     on_label: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="LABEL", help="Run a program for photos of this class; repeatable.", rich_help_panel="Action"
+            metavar="LABEL", help="Run a program for photos of this class; may be repeated.", rich_help_panel="Action"
         ),
     ] = None
     run: Annotated[
         str | None,
         typer.Option(
-            metavar="CMD", help="The program; path, label and confidence are added.", rich_help_panel="Action"
+            metavar="CMD", help="The program; it also gets path, label and confidence.", rich_help_panel="Action"
         ),
     ] = None
 
@@ -63,26 +63,26 @@ class LoopOptions:
             rich_help_panel="Speed",
         ),
     ] = None
-    rotate: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Begin a new FILE at this size.")] = 10
+    rotate: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Start a new FILE at this size.")] = 10
     workers: Workers = None
 
 
 def watch(
     *,
-    folders: Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Folders that photos arrive in.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Rows are added to it.")] = Path(
-        "results.jsonl"
-    ),
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Folders to watch.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Append rows to FILE.jsonl.")
+    ] = Path("results.jsonl"),
     model: Model = "small",
     rows: RowOptions,
     action: HookOptions,
     loop: LoopOptions,
     print_systemd_unit: Annotated[
-        bool, typer.Option("--print-systemd-unit", help="Print a hardened service that does this, and end.")
+        bool, typer.Option("--print-systemd-unit", help="Print a hardened systemd service that does this.")
     ] = False,
     card: CardOptions,
 ) -> None:
-    """Classify the photos in folders, then whatever arrives there, until SIGTERM or Ctrl-C.
+    """Classify the photos in folders, then each new photo, until SIGTERM or Ctrl-C.
 
     Each photo gets one row, when it is complete; started again, it goes on where it was.
     """
