@@ -29,8 +29,8 @@ def test_a_run_has_all_its_files_and_learns(run: Path, sample: Cifar10) -> None:
     assert {"keras", "tensorflow", "python", "cifar-edge"} <= set(record["versions"])
     assert record["result"]["test_accuracy"] > 0.35
     history = Run(run).read_history()
-    assert [row.epoch for row in history] == [1, 2, 3]
-    assert history[-1].loss < history[0].loss
+    assert [row.epoch for row in history] == [1]
+    assert history[0].loss < 2  # that of chance is 2.3
     for picture in ("curves.png", "confusion.png"):
         assert Image.open(run / picture).size[0] > 600
 
