@@ -21,7 +21,7 @@ from cifar_edge.system.timing import Latency
 from cifar_edge.tflite.model import EdgeModel
 from tests.conftest import PHOTOS
 
-ROUNDS = 20
+ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
