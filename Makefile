@@ -104,9 +104,9 @@ test-pi-%:
 device: .venv/installed-train
 	$(BIN)/python -m cifar_edge.benchmarks.studies.device nano
 
-# A minute of damaged photos; `make test` does it for two seconds.
+# A minute of damaged photos and a hundred kills; `make test` has two seconds and fewer.
 fuzz: .venv/installed-dev
-	FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/test_fuzz.py
+	FUZZ_SECONDS=60 KILLS=34 $(BIN)/python -m pytest tests/test_fuzz.py tests/test_killed_runs.py
 
 lint: build/package
 	$(BIN)/ruff check .

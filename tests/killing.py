@@ -1,6 +1,6 @@
 """Kill `cifar-edge classify` at random moments, resume it each time, and compare with a run left alone.
 
-    python -m tests.killing PHOTOS MODEL OUTPUT KILLS
+    python -m tests.killing PHOTOS MODEL FOLDER KILLS
 
 CSV comes with links to the photos, other formats with copies, and each run has a number of workers of its own.
 Imports are done once and every run is a fork of this process, so that a kill costs milliseconds.
@@ -53,11 +53,17 @@ def content(root: Path) -> set[tuple[str, Path | bytes]]:
     }
 
 
-def main(photos: str, model: str, output: Path, kills: int) -> None:
+def main(photos: str, model: str, folder: Path, kills: int) -> None:
     sys.argv = ["cifar-edge", "classify", photos, "--model", "nowhere.tflite"]
     with contextlib.suppress(SystemExit):  # at once, but with all that is imported on the way
         app.main()
     pipeline.perf_counter = lambda: 0.0  # type: ignore[attr-defined] # rows are to be equal to the byte
+    for suffix in ("csv", "jsonl", "parquet"):
+        kill(photos, model, folder / suffix / f"out.{suffix}", kills)
+
+
+def kill(photos: str, model: str, output: Path, kills: int) -> None:
+    output.parent.mkdir()
     reference, sorted_into = output.with_stem("reference"), output.with_suffix("")
     began = time.monotonic()
     wait(start(photos, model, reference, reference.with_suffix("")))

@@ -9,6 +9,7 @@ from cifar_edge.benchmarks.measures.memory import Footprint
 from cifar_edge.benchmarks.measures.profile import OperationTime
 from cifar_edge.benchmarks.measures.robustness import Robustness
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing
+from cifar_edge.data import Cifar10, Split
 from cifar_edge.evaluation import Evaluation
 from cifar_edge.system.machine import Machine, State
 from cifar_edge.system.timing import Latency
@@ -34,6 +35,12 @@ def model(name: str, median: float, accuracy: float) -> ModelRecord:
         robustness=Robustness(accuracy, 0.04, accuracy - (families + severities) / 100, np.full((15, 5), 0.2)),
         throughput=Throughput({"classify": 100.0, "naive loop": 25.0}, {"read": 1.0, "infer": 3.0}),
     )
+
+
+@pytest.fixture(scope="session")
+def few(tiny: Cifar10) -> Split:
+    """Five test images of each class: there are 75 ways to corrupt them."""
+    return Split(tiny.test.images[::2], tiny.test.labels[::2])
 
 
 @pytest.fixture

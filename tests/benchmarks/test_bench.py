@@ -15,13 +15,13 @@ from cifar_edge.benchmarks.measures.latency import Timings
 from cifar_edge.benchmarks.measures.memory import Footprint
 from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
 from cifar_edge.benchmarks.tables import tables
-from cifar_edge.data import CLASSES, Cifar10
+from cifar_edge.data import CLASSES, Split
 from cifar_edge.errors import CifarEdgeError, DataError, UsageError
 from cifar_edge.system.timing import Latency
 from cifar_edge.tflite.model import EdgeModel
 from tests.conftest import PHOTOS
 
-ROUNDS = 20
+ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,10 @@ def told() -> dict[str, list[tuple[int, int]]]:
 
 
 @pytest.fixture(scope="module")
-def record(run: Path, tiny: Cifar10, told: dict[str, list[tuple[int, int]]]) -> Record:
+def record(run: Path, few: Split, told: dict[str, list[tuple[int, int]]]) -> Record:
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
     options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=ROUNDS)
-    return measure(
-        models, tiny.test, options, lambda what, done, total: told.setdefault(what, []).append((done, total))
-    )
+    return measure(models, few, options, lambda what, done, total: told.setdefault(what, []).append((done, total)))
 
 
 def test_progress_is_told_round_by_round(record: Record, told: dict[str, list[tuple[int, int]]]) -> None:
@@ -81,7 +79,7 @@ def test_json_holds_it_all(record: Record, tmp_path: Path) -> None:
     model = content["models"][0]
     assert len(content["corruptions"]["families"]) == len(model["robustness"]["corrupted_accuracy"]) == 15
     assert model["robustness"]["mean_corrupted_accuracy"] < model["evaluation"]["accuracy"]
-    assert sum(map(sum, model["evaluation"]["confusion"])) == record.images == 100
+    assert sum(map(sum, model["evaluation"]["confusion"])) == record.images == 50
     assert compare(content, content) == []
 
 
@@ -101,10 +99,10 @@ def test_tables_show_every_model(record: Record) -> None:
     assert found[-1][2][0][0] == "cnn/cnn"
 
 
-def test_pictures_are_drawn(record: Record, tiny: Cifar10, tmp_path: Path) -> None:
+def test_pictures_are_drawn(record: Record, few: Split, tmp_path: Path) -> None:
     from cifar_edge.benchmarks.plots import draw
 
-    paths = draw(record, tiny.test, tmp_path / "pictures")
+    paths = draw(record, few, tmp_path / "pictures")
     assert sorted(path.stem for path in paths) == [
         "accuracy-latency",
         "confusion",
@@ -116,7 +114,7 @@ def test_pictures_are_drawn(record: Record, tiny: Cifar10, tmp_path: Path) -> No
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_and_share_of_the_peak_by_hand(run: Path, few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     """Medians of 100 µs and, twice as noisy as is allowed, 200 µs a call."""
     asked: list[tuple[list[str], int, int, int]] = []
 
@@ -132,7 +130,7 @@ def test_speed_and_share_of_the_peak_by_hand(run: Path, tiny: Cifar10, monkeypat
     monkeypatch.setattr(memory, "measure", lambda runtime, file, threads: Footprint(1.0, 1.0, 0.0, threads))
     monkeypatch.setattr(bench.throughput, "measure", lambda folder, model, progress: {"classify": 1.0})
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
-    record = measure(models, tiny.test, Options(threads=(2, 4), batches=(1, 8), baseline=1, folder=PHOTOS / "cat"))
+    record = measure(models, few, Options(threads=(2, 4), batches=(1, 8), baseline=1, folder=PHOTOS / "cat"))
     files = {1: ["cnn-float32.tflite", "cnn-int8.tflite"], 8: ["cnn-float32-8.tflite", "cnn-int8-8.tflite"]}
     assert asked == [(files[batch], threads, batch, 1) for threads in (2, 4) for batch in (1, 8)]
     for model, median, peak in zip(record.models, (100e-6, 200e-6), (1e12, 1e11), strict=True):
@@ -161,12 +159,12 @@ def test_json_has_no_nan(record: Record) -> None:
     assert content["corruptions"] is None
 
 
-def test_published_arrays_are_refused_before_anything_is_measured(run: Path, tiny: Cifar10, tmp_path: Path) -> None:
+def test_published_arrays_are_refused_before_anything_is_measured(run: Path, few: Split, tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(DataError, match=r"labels\.npy: cannot be read"):
         measure(
             [EdgeModel(run / "cnn-int8.tflite")],
-            tiny.test,
+            few,
             Options(corruptions=True, cifar10c=tmp_path),
             lambda what, *_: told.append(what),
         )
@@ -182,8 +180,9 @@ def test_models_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "other.tflite").write_text("no model")
     with pytest.raises(CifarEdgeError, match=r"failed: .*not a TFLite model"):
-        memory.measure("LiteRT", tmp_path / "gone.tflite")
+        memory.measure("LiteRT", tmp_path / "other.tflite")
 
 
 def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,31 @@ from PIL import Image
 
 from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, ModelError, UsageError
+from cifar_edge.training import plots
 from cifar_edge.training.keras_file import load_model, predict
 from cifar_edge.training.loop import Trapezoid, fit_epoch, new_model, resume, train
 from cifar_edge.training.muon import Muon
+from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.recipe import recipe_for
 from cifar_edge.training.run import Run
+
+
+def little_network() -> keras.Model:
+    """A network of a few thousand weights that has all that a training keeps: a convolution, dropout, a dense layer."""
+    pixels = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255, dtype="float32")(pixels)
+    x = keras.layers.Conv2D(8, 4, strides=4, activation="relu")(x)
+    x = keras.layers.Dropout(0.2)(keras.layers.Flatten()(x))
+    return keras.Model(pixels, keras.layers.Dense(10, activation="softmax", dtype="float32")(x))
+
+
+@pytest.fixture
+def little(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a network that is trained in no time, and drawn no pictures of."""
+    monkeypatch.setitem(NETWORKS, "ann", little_network)
+    for picture in ("learning_curves", "confusion_matrix"):
+        monkeypatch.setattr(plots, picture, lambda *_: None)
+    return "ann"
 
 
 def test_a_run_has_all_its_files_and_learns(run: Path, sample: Cifar10) -> None:
@@ -29,8 +49,8 @@ def test_a_run_has_all_its_files_and_learns(run: Path, sample: Cifar10) -> None:
     assert {"keras", "tensorflow", "python", "cifar-edge"} <= set(record["versions"])
     assert record["result"]["test_accuracy"] > 0.35
     history = Run(run).read_history()
-    assert [row.epoch for row in history] == [1, 2, 3]
-    assert history[-1].loss < history[0].loss
+    assert [row.epoch for row in history] == [1]
+    assert history[0].loss < 2  # that of chance is 2.3
     for picture in ("curves.png", "confusion.png"):
         assert Image.open(run / picture).size[0] > 600
 
@@ -40,9 +60,9 @@ def test_the_test_figures_are_those_of_the_saved_model(run: Path, sample: Cifar1
     assert Run(run).record["result"]["test_accuracy"] == (predicted == sample.test.labels).mean()
 
 
-def test_the_best_epoch_on_held_out_images_is_selected(tiny: Cifar10, tmp_path: Path) -> None:
+def test_the_best_epoch_on_held_out_images_is_selected(little: str, tiny: Cifar10, tmp_path: Path) -> None:
     # At this constant rate accuracy goes up and down.
-    recipe = recipe_for("ann", epochs=6, optimizer="rmsprop", learning_rate=3e-3, schedule="constant")
+    recipe = recipe_for(little, epochs=6, optimizer="rmsprop", learning_rate=5e-3, schedule="constant")
     train(recipe, tiny, tmp_path / "run")
     history = Run(tmp_path / "run").read_history()
     _, select = hold_out(tiny.train)
@@ -65,10 +85,10 @@ class KeyboardInterruptAt:
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny: Cifar10, run: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(little: str, tiny: Cifar10, run: Path, tmp_path: Path) -> None:
     """Dropout, augmentation, momentum, order, schedule, answers: all go on as if nothing had happened."""
     options = {"optimizer": "muon", "schedule": "trapezoid", "augment": "standard"}
-    recipe = recipe_for("cnn", epochs=4, batch_size=96, teacher=str(run / "cnn-int8.tflite"), cycle=2, **options)
+    recipe = recipe_for(little, epochs=4, batch_size=96, teacher=str(run / "cnn-int8.tflite"), cycle=2, **options)
     train(recipe, tiny, tmp_path / "whole")
     with pytest.raises(Interrupted, match=r"after 2 of 4 epochs; go on with `cifar-edge train --resume --run"):
         train(recipe, tiny, tmp_path / "parts", KeyboardInterruptAt(11))
@@ -85,14 +105,14 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny: Cifar10, run: Pat
     assert np.allclose(*(predict(model, tiny.test.images) for model in models), atol=1e-3)
 
 
-def test_what_does_not_fit_an_interrupted_run_is_refused(tiny: Cifar10, run: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_an_interrupted_run_is_refused(little: str, tiny: Cifar10, run: Path, tmp_path: Path) -> None:
     teacher, stopped = tmp_path / "teacher.tflite", Run(tmp_path / "run")
     shutil.copy(run / "cnn-int8.tflite", teacher)
     with pytest.raises(Interrupted, match="after 0 of 2 epochs"):
-        train(recipe_for("ann", epochs=2, teacher=str(teacher)), tiny, stopped.folder, KeyboardInterruptAt(2))
+        train(recipe_for(little, epochs=2, teacher=str(teacher)), tiny, stopped.folder, KeyboardInterruptAt(2))
     with pytest.raises(Interrupted, match="after 1 of 2 epochs"):
         resume(stopped.folder, tiny, KeyboardInterruptAt(5))
-    assert stopped.recipe_if_same(model="ann", epochs=2, seed=None) == stopped.recipe
+    assert stopped.recipe_if_same(model=little, epochs=2, seed=None) == stopped.recipe
     with pytest.raises(UsageError, match="was started with epochs 2, cannot go on with 9"):
         stopped.recipe_if_same(epochs=9)
     other = Cifar10(Split(tiny.train.images[::-1], tiny.train.labels[::-1]), tiny.test, "elsewhere")
@@ -135,12 +155,12 @@ def test_a_damaged_record_is_named(content: str, tmp_path: Path) -> None:
         _ = Run(tmp_path).recipe
 
 
-def test_two_processes_cannot_train_the_same_run(tiny: Cifar10, tmp_path: Path) -> None:
+def test_two_processes_cannot_train_the_same_run(little: str, tiny: Cifar10, tmp_path: Path) -> None:
     def meddle(done: int, total: int, logs: dict[str, float]) -> None:
         with pytest.raises(UsageError, match="another process"):
             resume(tmp_path / "run", tiny)
 
-    train(recipe_for("ann", epochs=1, batch_size=500), tiny, tmp_path / "run", meddle)
+    train(recipe_for(little, epochs=1, batch_size=500), tiny, tmp_path / "run", meddle)
 
 
 def test_a_run_s_folder_is_not_overwritten(tiny: Cifar10, run: Path) -> None:
@@ -149,8 +169,8 @@ def test_a_run_s_folder_is_not_overwritten(tiny: Cifar10, run: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "lion", "muon"])
-def test_every_optimizer_learns(optimizer: str, tiny: Cifar10) -> None:
-    recipe = recipe_for("cnn", optimizer=optimizer, epochs=2, batch_size=20)
+def test_every_optimizer_learns(optimizer: str, little: str, tiny: Cifar10) -> None:
+    recipe = recipe_for(little, optimizer=optimizer, epochs=2, batch_size=20)
     model, some = new_model(recipe, 10), Split(*(part[:200] for part in tiny.train))
     first, second = (fit_epoch(model, recipe, some, epoch) for epoch in range(2))
     assert second["loss"] < first["loss"]

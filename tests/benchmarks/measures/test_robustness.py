@@ -7,7 +7,7 @@ import pytest
 
 from cifar_edge.benchmarks.measures.corruptions import FAMILIES
 from cifar_edge.benchmarks.measures.robustness import Robustness, measure
-from cifar_edge.data import Cifar10
+from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, DataError, UsageError
 from cifar_edge.evaluation import evaluate
 from cifar_edge.tflite.cifar10 import predict_cifar10
@@ -20,21 +20,21 @@ def models(run: Path) -> list[EdgeModel]:
 
 
 @pytest.fixture
-def cifar10c(tiny: Cifar10, tmp_path: Path) -> Path:
+def cifar10c(few: Split, tmp_path: Path) -> Path:
     """CIFAR-10-C as published, but of fewer images; severity s shows them turned round s times by 8 rows."""
-    np.save(tmp_path / "labels.npy", np.tile(tiny.test.labels, 5))
-    turned = np.concatenate([np.roll(tiny.test.images, 8 * severity, axis=1) for severity in range(1, 6)])
+    np.save(tmp_path / "labels.npy", np.tile(few.labels, 5))
+    turned = np.concatenate([np.roll(few.images, 8 * severity, axis=1) for severity in range(1, 6)])
     for family in FAMILIES:
         np.save(tmp_path / f"{family}.npy", turned)
     return tmp_path
 
 
-def test_every_model_is_measured_on_every_condition(models: list[EdgeModel], tiny: Cifar10) -> None:
+def test_every_model_is_measured_on_every_condition(models: list[EdgeModel], few: Split) -> None:
     steps: list[tuple[int, int]] = []
-    results = measure(models, tiny.test, progress=lambda done, total: steps.append((done, total)))
+    results = measure(models, few, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(done, 76) for done in range(1, 77)]
     for model, result in zip(models, results, strict=True):
-        clean = evaluate(predict_cifar10(model, tiny.test.images), tiny.test.labels)
+        clean = evaluate(predict_cifar10(model, few.images), few.labels)
         assert (result.accuracy, result.ece) == (clean.accuracy, clean.ece)
         assert result.corrupted_accuracy.shape == result.corrupted_ece.shape == (15, 5)
         assert result.corrupted_accuracy[FAMILIES.index("contrast"), 4] < result.accuracy - 0.1
@@ -48,11 +48,11 @@ def test_means_by_hand() -> None:
     assert result.mean_corrupted_ece == 0.25
 
 
-def test_the_published_arrays_are_used_when_given(models: list[EdgeModel], tiny: Cifar10, cifar10c: Path) -> None:
-    (result,) = measure(models[:1], tiny.test, cifar10c)
+def test_the_published_arrays_are_used_when_given(models: list[EdgeModel], few: Split, cifar10c: Path) -> None:
+    (result,) = measure(models[:1], few, cifar10c)
     for column in range(5):
-        turned = np.roll(tiny.test.images, 8 * (column + 1), axis=1)
-        expected = evaluate(predict_cifar10(models[0], turned), tiny.test.labels)
+        turned = np.roll(few.images, 8 * (column + 1), axis=1)
+        expected = evaluate(predict_cifar10(models[0], turned), few.labels)
         assert (result.corrupted_accuracy[:, column] == expected.accuracy).all()
         assert (result.corrupted_ece[:, column] == expected.ece).all()
     assert result.corrupted_accuracy[0, 3] == result.accuracy  # four times 8 rows are once round
@@ -61,27 +61,27 @@ def test_the_published_arrays_are_used_when_given(models: list[EdgeModel], tiny:
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (lambda folder, tiny: (folder / "fog.npy").unlink(), DataError, r"fog\.npy: cannot be read"),
-        (lambda folder, tiny: (folder / "labels.npy").unlink(), DataError, r"labels\.npy: cannot be read"),
-        (lambda folder, tiny: (folder / "fog.npy").write_bytes(b""), DataError, r"fog\.npy: cannot be read"),
-        (lambda folder, tiny: (folder / "fog.npy").write_bytes(b"x" * 999), DataError, r"fog\.npy: cannot be read"),
+        (lambda folder, few: (folder / "fog.npy").unlink(), DataError, r"fog\.npy: cannot be read"),
+        (lambda folder, few: (folder / "labels.npy").unlink(), DataError, r"labels\.npy: cannot be read"),
+        (lambda folder, few: (folder / "fog.npy").write_bytes(b""), DataError, r"fog\.npy: cannot be read"),
+        (lambda folder, few: (folder / "fog.npy").write_bytes(b"x" * 999), DataError, r"fog\.npy: cannot be read"),
         (
-            lambda folder, tiny: np.save(folder / "fog.npy", tiny.test.images),
+            lambda folder, few: np.save(folder / "fog.npy", few.images),
             DataError,
-            r"fog\.npy: uint8 \(100, 32, 32, 3\), but CIFAR-10-C has uint8 \(500, 32, 32, 3\)",
+            r"fog\.npy: uint8 \(50, 32, 32, 3\), but CIFAR-10-C has uint8 \(250, 32, 32, 3\)",
         ),
         (
-            lambda folder, tiny: np.save(folder / "labels.npy", np.zeros(50_000, np.uint8)),
+            lambda folder, few: np.save(folder / "labels.npy", np.zeros(50_000, np.uint8)),
             UsageError,
-            r"labels of other images than these 100; .*\(--data\)",
+            r"labels of other images than these 50; .*\(--data\)",
         ),
     ],
 )
 def test_arrays_that_are_not_cifar10c(
-    damage: object, error: type[CifarEdgeError], message: str, tiny: Cifar10, cifar10c: Path
+    damage: object, error: type[CifarEdgeError], message: str, few: Split, cifar10c: Path
 ) -> None:
     assert callable(damage)
-    damage(cifar10c, tiny)
+    damage(cifar10c, few)
     with pytest.raises(error, match=message) as caught:
-        measure([], tiny.test, cifar10c)
+        measure([], few, cifar10c)
     assert "\n" not in str(caught.value)
