@@ -62,12 +62,12 @@ def test_images_change_as_the_published_ones_did(family: str, images: NDArray[np
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_image_comes_out_the_same_alone_and_among_others(family: str, images: NDArray[np.uint8]) -> None:
-    many = np.concatenate([images[:50], images])
+    many = np.concatenate([images[:10], images[:40]])
     corrupted = corrupt(many, family, 3)
     assert corrupted.shape == many.shape
     assert corrupted.dtype == np.uint8
-    assert np.array_equal(corrupt(many[[240, 3]], family, 3), corrupted[[240, 3]])
-    assert np.array_equal(corrupted[:50], corrupted[50:100])
+    assert np.array_equal(corrupt(many[[45, 3]], family, 3), corrupted[[45, 3]])
+    assert np.array_equal(corrupted[:10], corrupted[10:20])
     other_seed = corrupt(many[:5], family, 3, seed=1)
     assert np.array_equal(other_seed, corrupted[:5]) == (family in ONLY_PIXELS)
     assert corrupt(images[:0], family, 1).shape == (0, 32, 32, 3)

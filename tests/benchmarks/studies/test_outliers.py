@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cifar_edge.benchmarks.studies import outliers
 from cifar_edge.benchmarks.studies.outliers import auroc, false_positive_rate, main, others
+from cifar_edge.data import Cifar10
 
 
 def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
@@ -24,7 +26,10 @@ def test_others_are_parts_of_noise_textures_and_photos() -> None:
     assert all(np.array_equal(images, again) for images, again in zip(kinds.values(), others().values(), strict=True))
 
 
-def test_nano_is_surer_of_its_classes_than_of_other_things(full: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nano_is_surer_of_its_classes_than_of_other_things(
+    sample: Cifar10, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outliers, "load_split", lambda split: sample.test)
     main(["nano"])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     areas = [float(row[2]) for row in rows if row and row[0] == "nano" and row[1].startswith("1,")]

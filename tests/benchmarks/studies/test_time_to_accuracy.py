@@ -7,9 +7,12 @@ import pytest
 from cifar_edge.benchmarks.studies import time_to_accuracy
 from cifar_edge.benchmarks.studies.time_to_accuracy import Training, measure
 from cifar_edge.data import Cifar10
+from cifar_edge.training.networks import NETWORKS
+from tests.training.test_loop import little_network
 
 
 def test_trainings_take_turns_under_clocks_of_their_own(tiny: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "ann", little_network)
     monkeypatch.setattr(time_to_accuracy, "BUDGET", 1.0)
     monkeypatch.setattr(time_to_accuracy, "PLAIN", replace(time_to_accuracy.PLAIN, model="ann", epochs=2))
     monkeypatch.setattr(time_to_accuracy, "DEFAULT", "ann")

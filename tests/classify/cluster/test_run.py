@@ -109,12 +109,6 @@ def node() -> Iterator[Nodes]:
     nodes.close()
 
 
-def classify(node: Nodes, model: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cifar_edge", "classify", *map(str, arguments), "--model", str(model)]
-    command += ["--cluster", node.address]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def start(nodes: Nodes, model: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cifar_edge", "classify", "s3://photos", "--model", str(model), *options]
     command += ["--output", "s3://photos/results/", "--cluster", nodes.address]
@@ -179,8 +173,7 @@ def test_what_one_machine_began_in_a_folder_a_cluster_ends(
     next(classify_folder(["cat", "dog"], model, output=output))
     monkeypatch.chdir(PHOTOS.parent)
     for _ in range(2):  # the second time nothing is left
-        done = classify(node, model, "photos/cat", "photos/dog", "--output", output, "--resume")
-        assert done.returncode == 0, done.stderr
+        classify_on_cluster(["photos/cat", "photos/dog"], model, node.address, output=output, resume=True)
     files = [*(PHOTOS / "cat").iterdir(), *(PHOTOS / "dog").iterdir()]
     assert json.loads((tmp_path / "results" / "_SUCCESS").read_text())["photos"] == len(files)
 
