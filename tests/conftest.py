@@ -7,17 +7,22 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import fsspec
+import fsspec.config
 import pytest
 
 from cifar_edge.cli import app
 from cifar_edge.data import Cifar10, Split, fetch, load_cifar10
 from cifar_edge.data.cifar10 import cached_copies
+from cifar_edge.system import uris
 
 ROOT = Path(__file__).parent.parent
+
+
 PHOTOS = ROOT / "tests" / "photos"
 
 
@@ -103,3 +108,18 @@ def _make_run(sample: Cifar10, folder: Path) -> None:
         folder,
     )
     export(load_source(folder / "model.keras"), sample, ("float32", "int8"), licence="MIT")
+
+
+@pytest.fixture
+def weak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from tests.weak import Weak
+
+    fsspec.register_implementation("weak", Weak)
+    monkeypatch.setattr(uris, "WAITS", (0, 0))
+    storage = Weak()
+    for path in PHOTOS.glob("*/*.*"):
+        storage.pipe_file(f"/bucket/{path.relative_to(PHOTOS)}", path.read_bytes())
+    yield storage
+    storage.store.clear()
+    storage.weakness.clear()
+    storage.refusals.clear()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from cifar_edge.benchmarks.bench import Options, measure
 from cifar_edge.benchmarks.measures.memory import Footprint
 from cifar_edge.benchmarks.measures.profile import OperationTime
 from cifar_edge.benchmarks.measures.robustness import Robustness
@@ -13,6 +16,8 @@ from cifar_edge.data import Cifar10, Split
 from cifar_edge.evaluation import Evaluation
 from cifar_edge.system.machine import Machine, State
 from cifar_edge.system.timing import Latency
+from cifar_edge.tflite.model import EdgeModel
+from tests.benchmarks.test_bench import ROUNDS
 
 
 def model(name: str, median: float, accuracy: float) -> ModelRecord:
@@ -65,3 +70,16 @@ def made() -> Record:
         ],
         notes=[],
     )
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, list[tuple[int, int]]]:
+    """How far each part of `record` was, as it was told."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def record(run: Path, few: Split, told: dict[str, list[tuple[int, int]]]) -> Record:
+    models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
+    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=ROUNDS)
+    return measure(models, few, options, lambda what, done, total: told.setdefault(what, []).append((done, total)))

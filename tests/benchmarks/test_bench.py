@@ -1,40 +1,23 @@
 from __future__ import annotations
 
-import dataclasses
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cifar_edge.benchmarks import bench
 from cifar_edge.benchmarks.bench import Options, measure, model_names
-from cifar_edge.benchmarks.compare import compare
 from cifar_edge.benchmarks.measures import memory
 from cifar_edge.benchmarks.measures.latency import Timings
 from cifar_edge.benchmarks.measures.memory import Footprint
-from cifar_edge.benchmarks.record import Record, as_json, read_json, write_json
+from cifar_edge.benchmarks.record import Record
 from cifar_edge.benchmarks.tables import tables
 from cifar_edge.data import CLASSES, Split
-from cifar_edge.errors import CifarEdgeError, DataError, UsageError
+from cifar_edge.errors import DataError, UsageError
 from cifar_edge.system.timing import Latency
 from cifar_edge.tflite.model import EdgeModel
 from tests.conftest import PHOTOS
 
 ROUNDS = 3
-
-
-@pytest.fixture(scope="module")
-def told() -> dict[str, list[tuple[int, int]]]:
-    """How far each part of `record` was, as it was told."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def record(run: Path, few: Split, told: dict[str, list[tuple[int, int]]]) -> Record:
-    models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
-    options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=ROUNDS)
-    return measure(models, few, options, lambda what, done, total: told.setdefault(what, []).append((done, total)))
 
 
 def test_progress_is_told_round_by_round(record: Record, told: dict[str, list[tuple[int, int]]]) -> None:
@@ -70,24 +53,6 @@ def test_the_footprint_is_of_a_process_without_tensorflow(record: Record) -> Non
         memory = model.footprints["LiteRT"]
         assert 10e6 < memory.memory < 200e6
         assert memory.start > memory.load > 0
-
-
-def test_json_holds_it_all(record: Record, tmp_path: Path) -> None:
-    content = as_json(record)
-    write_json(content, tmp_path / "bench.json")
-    assert read_json(tmp_path / "bench.json") == content
-    model = content["models"][0]
-    assert len(content["corruptions"]["families"]) == len(model["robustness"]["corrupted_accuracy"]) == 15
-    assert model["robustness"]["mean_corrupted_accuracy"] < model["evaluation"]["accuracy"]
-    assert sum(map(sum, model["evaluation"]["confusion"])) == record.images == 50
-    assert compare(content, content) == []
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"schema": 0}'])
-def test_other_files_are_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / "other.json").write_text(content)
-    with pytest.raises(UsageError, match=r"other\.json: not a bench\.json"):
-        read_json(tmp_path / "other.json")
 
 
 def test_tables_show_every_model(record: Record) -> None:
@@ -149,16 +114,6 @@ def test_speed_and_share_of_the_peak_by_hand(run: Path, few: Split, monkeypatch:
     ]
 
 
-def test_json_has_no_nan(record: Record) -> None:
-    evaluation = record.models[0].evaluation
-    assert evaluation is not None
-    some = dataclasses.replace(evaluation, per_class=np.array([0.5, np.nan]))
-    model = dataclasses.replace(record.models[0], evaluation=some)
-    content = as_json(dataclasses.replace(record, models=[model], corruptions=None))
-    assert content["models"][0]["evaluation"]["per_class"] == [0.5, None]
-    assert content["corruptions"] is None
-
-
 def test_published_arrays_are_refused_before_anything_is_measured(run: Path, few: Split, tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(DataError, match=r"labels\.npy: cannot be read"):
@@ -177,18 +132,3 @@ def test_models_are_told_apart(tmp_path: Path) -> None:
     assert model_names([*same, tmp_path / "x" / "a" / "n.tflite"]) == ["x/a/m", "y/a/m", "a/n"]
     with pytest.raises(UsageError, match="a model called a/m is there already"):
         model_names([tmp_path / "a" / "m.tflite"] * 2)
-
-
-def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
-    (tmp_path / "other.tflite").write_text("no model")
-    with pytest.raises(CifarEdgeError, match=r"failed: .*not a TFLite model"):
-        memory.measure("LiteRT", tmp_path / "other.tflite")
-
-
-def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed = tmp_path / "python"
-    killed.write_text("#!/bin/sh\nkill -9 $$\n")
-    killed.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(killed))
-    with pytest.raises(CifarEdgeError, match=r"killed by signal 9; most likely memory ran out"):
-        memory.measure("LiteRT", tmp_path / "m.tflite")

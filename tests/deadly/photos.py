@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from tests.classify.cluster.test_run import Nodes, make_photos
+from tests.classify.cluster.conftest import Nodes, make_photos
 from tests.conftest import ROOT
 
 

@@ -10,7 +10,6 @@ import pyarrow.parquet
 import pytest
 
 from cifar_edge.errors import UsageError
-from cifar_edge.photos.find import order
 from cifar_edge.results.formats import FORMATS, check_output, save, write_csv
 from cifar_edge.results.row import Row, from_record, to_record
 
@@ -112,8 +111,3 @@ def test_places_where_no_file_can_be_are_named(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=str(place.parent)):
             check_output(place)
     assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
-
-
-def test_the_order_keeps_folders_together() -> None:
-    paths = ["a", "a/b", "a/b/c.jpg", "a/b.jpg", "a-b", "a.jpg", "b"]
-    assert sorted(set(paths), key=order) == paths

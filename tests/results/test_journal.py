@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import os
 import threading
 import time
@@ -20,7 +19,6 @@ from cifar_edge.errors import ResultsError, UsageError
 from cifar_edge.photos import decode
 from cifar_edge.photos.find import order
 from cifar_edge.results.row import Row
-from cifar_edge.system.append_only import AppendOnlyFile
 from tests.tflite.test_card import foreign
 
 Classify = Callable[..., list[Row]]
@@ -217,26 +215,6 @@ def test_a_disk_that_fails_late_is_noticed(model: EdgeModel, monkeypatch: pytest
     with pytest.raises(ResultsError, match=r"Input/output error; .* the rows so far are in .*out\.csv\.partial"):
         list(rows)
     monkeypatch.undo()
-
-
-def test_a_disk_that_fails_after_the_last_row_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system says once of what is lost, and says it to whoever asks first."""
-    failed = threading.Event()
-
-    def fails_once(descriptor: int) -> None:
-        if not failed.is_set():
-            failed.set()
-            raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fails_once)
-
-    def write_one_line() -> None:
-        with AppendOnlyFile(tmp_path / "rows", sync_seconds=0.01) as lines:
-            lines.append(b"a row\n")
-            assert failed.wait(20)
-
-    with pytest.raises(OSError, match="Input/output error"):
-        write_one_line()
 
 
 def test_what_fails_at_the_end_is_all_that_is_left_to_do(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:

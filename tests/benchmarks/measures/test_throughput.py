@@ -11,7 +11,6 @@ from PIL import Image
 from cifar_edge import EdgeModel
 from cifar_edge.benchmarks.measures import throughput
 from cifar_edge.benchmarks.studies import throughput as study
-from cifar_edge.benchmarks.studies.photos import area_average, camera_jpeg
 from cifar_edge.photos import decode
 from tests.conftest import PHOTOS
 
@@ -55,25 +54,3 @@ def test_the_naive_loop_says_much_the_same(model: EdgeModel, tmp_path: Path) -> 
 def test_what_is_too_large_is_passed_over(model: EdgeModel, tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     assert list(throughput.naive_loop([tmp_path / "bomb.png"], model.path)) == []
-
-
-def test_memory_and_the_first_row(model: EdgeModel, tmp_path: Path) -> None:
-    study.make_tree(tmp_path / "tree", files=50, each=20)
-    assert len(list((tmp_path / "tree").rglob("*.png"))) == 50
-    first, peak = study.memory(tmp_path / "tree", model.path, tmp_path / "out.parquet")
-    assert 0 < first < 60
-    assert 10 < peak < 2000
-
-
-def test_the_camera_s_jpeg_is_like_one() -> None:
-    content = camera_jpeg(Image.open(PHOTOS / "bird" / "heron.jpg"), (640, 480), seed=0)
-    assert content.startswith(b"\xff\xd8")
-    assert b"\xff\xc0" in content  # baseline
-    assert 50_000 < len(content) < 200_000
-
-
-def test_the_exact_average_is_one() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
-    average = area_average(Image.fromarray(pixels), 4, 6)
-    tripled = pixels.repeat(4, 0).repeat(2, 1)  # in which every area has whole pixels: 24 rows, 18 columns
-    assert np.allclose(average, tripled.reshape(4, 6, 6, 3, 3).mean((1, 3)), atol=1e-3)

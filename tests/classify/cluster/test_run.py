@@ -5,108 +5,31 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-import os
-import pickle
-import pickletools
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import fsspec
-import numpy as np
 import pyarrow.parquet
 import pytest
-from PIL import Image
 
-from cifar_edge import EdgeModel, classify_folder
-from cifar_edge.classify.cluster import nodes as cluster_nodes
+from cifar_edge import classify_folder
 from cifar_edge.classify.cluster import run as cluster_run
 from cifar_edge.classify.cluster import tasks
 from cifar_edge.classify.cluster.run import classify_on_cluster
-from cifar_edge.classify.options import Setup
 from cifar_edge.errors import ResultsError, UsageError
-from cifar_edge.results.request import Options
 from cifar_edge.results.row import from_record
 from cifar_edge.system.files import only_process
-from cifar_edge.system.uris import Uri
-from tests.bucket import s3, without_place
+from tests.bucket import without_place
+from tests.classify.cluster.conftest import COUNT, Nodes
 from tests.conftest import PHOTOS, ROOT
 
-COUNT = int(os.environ.get("CLUSTER_PHOTOS", "800"))
 UNREADABLE = 3
-
-
-def make_photos(folder: Path, count: int) -> Path:
-    """Make as many tiny photos, three of them unreadable, in folders of up to a thousand."""
-    chance = np.random.default_rng(0)
-    for number in range(count):
-        path = folder / f"{number // 1000:03}" / f"{number:06}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with io.BytesIO() as content:
-            Image.fromarray(chance.integers(0, 256, (8, 8, 3), np.uint8)).save(content, "png")
-            path.write_bytes(b"" if number in (5, count // 2, count - 1) else content.getvalue())
-    return folder
-
-
-class Nodes:
-    """A cluster of nodes with one processor each; the first is this machine's, the others may be killed."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        options = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=options)
-        self.address: str = self._cluster.address
-        self._options = options
-        self._others: list[Any] = []
-
-    def add(self) -> None:
-        self._others.append(self._cluster.add_node(**self._options))
-
-    def kill_one(self) -> None:
-        """Do to a node what a pulled plug does: SIGKILL for all its processes."""
-        node = self._others.pop()
-        processes = [info[0].process.pid for info in node.all_processes.values()]
-        found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        parents = [tuple(map(int, line.split())) for line in found.splitlines()]
-        children = [process for process, parent in parents if parent in processes]
-        for process in processes + children:
-            os.kill(process, signal.SIGKILL)
-
-    def close(self) -> None:
-        self._cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_photos(tmp_path_factory.mktemp("many") / "photos", COUNT)
-
-
-@pytest.fixture
-def nodes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    with s3(photos, monkeypatch):
-        nodes = Nodes()
-        nodes.add()
-        yield nodes
-        nodes.close()
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Nodes]:
-    """A cluster of this machine alone."""
-    nodes = Nodes()
-    yield nodes
-    nodes.close()
 
 
 def start(nodes: Nodes, model: Path, *options: str) -> subprocess.Popen[str]:
@@ -178,33 +101,6 @@ def test_what_one_machine_began_in_a_folder_a_cluster_ends(
     assert json.loads((tmp_path / "results" / "_SUCCESS").read_text())["photos"] == len(files)
 
 
-def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: Nodes, run: Path, tmp_path: Path) -> None:
-    """A folder that is open in this process has a path that no other one has."""
-    model = run / "cnn-int8.tflite"
-    here = os.open(PHOTOS, os.O_RDONLY)
-    os.dup2(here, 900)
-    private = Path("/proc/self/fd/900")
-    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/cat/.* is not there; each node needs the same"):
-        classify_on_cluster(private / "cat", model, node.address, output=tmp_path / "results")
-    os.dup2(os.open(tmp_path, os.O_RDONLY), 900)
-    with pytest.raises(UsageError, match=r"node .*: /proc/self/fd/900/here/_request.json is not there"):
-        classify_on_cluster(PHOTOS / "cat", model, node.address, output=private / "here")
-    private_uri = f"file://{private}"
-    os.dup2(here, 900)
-    with pytest.raises(UsageError, match=r"node .*: file:///proc/self/fd/900/cat/.*: no such file.* the credentials"):
-        classify_on_cluster(f"{private_uri}/cat", model, node.address, output=tmp_path / "there")
-    os.close(here)
-    os.close(900)
-
-
-def test_a_node_with_another_version_gets_no_work(
-    node: Nodes, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster_nodes, "__version__", "0.0.1")
-    with pytest.raises(UsageError, match=r"node .*: has cifar-edge .*, here it is 0.0.1; install the same"):
-        classify_on_cluster(PHOTOS, run / "cnn-int8.tflite", node.address, output=tmp_path / "results")
-
-
 def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
     node: Nodes, run: Path, tmp_path: Path
 ) -> None:
@@ -218,70 +114,6 @@ def test_photos_that_cannot_be_listed_end_the_run_and_what_is_done_is_kept(
             output=tmp_path / "results",
             say=lambda _: away.unlink(),
         )
-
-
-def test_what_travels_is_of_no_machine(run: Path) -> None:
-    model = EdgeModel(run / "cnn-int8.tflite")
-    sent = pickle.dumps(tasks.Job.of(Setup(model, Options("crop"), 1), Uri("s3://bucket/results"), []), protocol=0)
-    made_of = {argument for code, argument, _ in pickletools.genops(sent) if code.name == "GLOBAL"}
-    assert made_of == {
-        "cifar_edge.classify.cluster.tasks Job",
-        "cifar_edge.results.request Options",
-        "copy_reg _reconstructor",
-        "__builtin__ object",
-        "_codecs encode",
-    }
-    assert str(run).encode() not in sent
-
-
-def test_small_photos_are_grouped_and_large_ones_are_not() -> None:
-    many = [(f"s3://bucket/{number}", 3_000) for number in range(40_000)]
-    groups = list(tasks.grouped(many, 1_000))
-    assert [path for group in groups for path in group] == [path for path, _ in many]
-    sizes = list(map(len, groups))
-    assert sizes[0] == 50
-    assert sizes[-2] == max(sizes) == 1_000
-    large = list(tasks.grouped([("a", 1 << 27), ("b", 1 << 27), ("c", 1 << 27), ("d", 1 << 30), ("e", 1)], 1_000))
-    assert large == [["a", "b"], ["c"], ["d"], ["e"]]
-    assert next(tasks.grouped(((str(number), 1) for number in iter(int, 1)), 5)) == ["0"] * 5  # before the end
-
-
-def test_while_all_photos_have_their_rows_there_are_signs_of_life() -> None:
-    paths = list(map(str, range(200_001)))
-    assert list(tasks.grouped(((path, 1) for path in paths), 1_000, set(paths[:-1]))) == [[], [], ["200000"]]
-
-
-@pytest.mark.parametrize("scheme", ["", "file://"])
-def test_a_node_that_has_lost_its_drive_writes_no_rows_but_a_deleted_photo_is_no_matter(
-    scheme: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ray.get", lambda reference: reference)
-    monkeypatch.setattr(tasks, "PAUSE", 0)
-    photos = tmp_path / "photos"
-    place = (f"{scheme}{photos}", f"{scheme}{photos}/a.png", f"{scheme}{photos}/b.png")
-    gone = {"kind": "group", "text": os.fsencode(f"{scheme}{photos}/c.png")}
-    job = tasks.Job.of(Setup(EdgeModel(run / "cnn-int8.tflite"), Options("crop"), 1), tmp_path / "results", [place])
-    Path(job.output).mkdir()
-    outcome = tasks._classify_group(job, gone)
-    assert (outcome["kind"], outcome["photos"]) == ("failure", 0)
-    assert re.search(rf"{place[1]}(: no such file.*| is not there)$", os.fsdecode(outcome["reason"]))
-    assert not list(Path(job.output).iterdir())
-    photos.mkdir()
-    for name in ("new.png", "b.png"):
-        (photos / name).touch()
-        assert tasks._classify_group(job, gone) == {"kind": "done", "photos": 1, "reason": b""}
-
-
-def test_one_lost_group_after_the_other_ends_what_ray_data_is_at() -> None:
-    trouble, log = cluster_nodes.Trouble(), logging.getLogger("lost")
-    log.addHandler(trouble)
-    trouble.limit = 3
-    log.error("lost", exc_info=ValueError("first"))
-    trouble.add("failed")
-    assert not trouble.too_much()
-    with pytest.raises(ValueError, match="last"):
-        log.error("lost", exc_info=ValueError("last"))
-    assert trouble.too_much() == "3 groups in a row have failed or were lost, the last one last"
 
 
 def test_when_one_group_after_the_other_fails_the_run_ends_and_says_what_is_missing(
@@ -360,9 +192,3 @@ def test_what_cannot_be_is_said_before_a_cluster_is_looked_for(run: Path, tmp_pa
     for output in (tmp_path / "file", tmp_path / "file" / "results"):
         with pytest.raises(UsageError, match=rf"{output}: a file is in the way"):
             classify_on_cluster([PHOTOS / "cat"], model, output=output)
-
-
-def test_a_cluster_without_processors_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.nodes", list)
-    with pytest.raises(UsageError, match="no processors"):
-        cluster_nodes.check_nodes([])

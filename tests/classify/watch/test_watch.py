@@ -12,35 +12,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 
 from cifar_edge import EdgeModel
 from cifar_edge.classify.watch import arrivals, settling, watch
-from cifar_edge.classify.watch.hook import Hook
-from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.photos import decode
-from cifar_edge.results.row import Row, to_line
+from cifar_edge.errors import UsageError
+from cifar_edge.results.row import to_line
+from tests.classify.watch.conftest import KITTEN
+from tests.classify.watch.test_hook import made
 from tests.conftest import PHOTOS, Outcome
 
-KITTEN, KINGFISHER = PHOTOS / "cat" / "kitten_playing.jpg", PHOTOS / "bird" / "kingfisher.jpg"
 PATIENCE = 30  # seconds; a busy computer may need them
 
 
 @pytest.fixture(scope="module")
 def model(run: Path) -> EdgeModel:
     return EdgeModel(run / "cnn-int8.tflite")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    with Image.open(KITTEN) as photo:
-        photo.resize((32, 32)).save(folder / "first.png")
-    return folder
 
 
 class Watched(list[str]):
@@ -103,77 +91,6 @@ def test_what_is_there_and_what_arrives_is_classified_once(
     written = rows(photos.parent)
     assert sorted(row["path"] for row in written) == sorted(str(path) for path in photos.rglob("*.*g"))
     assert all(row["label"] for row in written)
-
-
-@pytest.mark.usefixtures("only_told")
-def test_a_folder_that_is_replaced_is_watched_on(photos: Path, model: EdgeModel) -> None:
-    with watching(photos, model) as names:
-        names.wait(1)
-        shutil.rmtree(photos)
-        photos.mkdir()  # likely with the same inode
-        shutil.copy(KITTEN, photos / "found.jpg")
-        names.wait(2)
-        shutil.copy(KITTEN, photos / "told.jpg")
-        names.wait(3)
-        photos.rename(photos.with_name("pulled"))
-        time.sleep(2 * watch.TICK)  # nothing is there
-        photos.mkdir()
-        shutil.copy(KINGFISHER, photos / "plugged.jpg")
-        names.wait(4)
-    assert list(names) == ["first.png", "found.jpg", "told.jpg", "plugged.jpg"]
-
-
-def test_it_waits_until_a_photo_is_complete(photos: Path, model: EdgeModel) -> None:
-    content = KINGFISHER.read_bytes()
-    with watching(photos, model) as names:
-        with (photos / "slow.jpg").open("wb", buffering=0) as file:
-            file.write(content[: len(content) // 2])
-            names.wait(1)
-            time.sleep(2 * settling.SETTLED)  # long enough to be taken for complete, and found damaged
-            file.write(content[len(content) // 2 :])
-        names.wait(2)
-    assert [row["error"] for row in rows(photos.parent)] == ["", ""]
-
-
-def test_a_damaged_photo_gets_its_row_in_the_end(
-    photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settling, "GIVEN_UP", 1.5)
-    (photos / "torn.jpg").write_bytes(KINGFISHER.read_bytes()[:20_000])
-    (photos / "empty.jpg").touch()
-    (photos / "gone.jpg").touch()
-    with watching(photos, model) as names:
-        (photos / "gone.jpg").unlink()
-        names.wait(3)
-    assert {Path(row["path"]).name for row in rows(photos.parent) if row["error"]} == {"torn.jpg", "empty.jpg"}
-
-
-def test_neither_a_wrong_clock_nor_a_passing_failure_costs_a_photo(
-    photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = KINGFISHER.read_bytes()
-    (photos / "slow.jpg").write_bytes(content[: len(content) // 2])
-    shutil.copy(KITTEN, photos / "old.jpg")
-    for photo in photos.iterdir():
-        os.utime(photo, (0, 0))
-    now, reading, failures = time.time, decode.load, ["old.jpg"]
-    monkeypatch.setattr(time, "time", lambda: now() + 120)  # as where a share's times come from another computer
-    monkeypatch.setattr(settling, "GIVEN_UP", 4.0)
-
-    def load(path: str, **options: Any) -> Any:
-        if (name := Path(path).name) in failures:
-            failures.remove(name)
-            raise ImageError("Input/output error")
-        return reading(path, **options)
-
-    monkeypatch.setattr(decode, "load", load)
-    with watching(photos, model) as names:
-        names.wait(1)
-        time.sleep(2 * settling.SETTLED)
-        (photos / "slow.jpg").write_bytes(content)
-        names.wait(3)
-    assert not failures
-    assert [row["error"] for row in rows(photos.parent)] == ["", "", ""]
 
 
 def test_it_goes_on_over_many_files_of_results(photos: Path, model: EdgeModel) -> None:
@@ -265,25 +182,6 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(photos: Path, run: 
         assert process.stderr.read() == ""
     paths = [row["path"] for row in rows(photos.parent)]
     assert len(paths) == len(set(paths)) == 401
-
-
-def made(label: str, path: str = "a b; $HOME.jpg", error: str = "") -> Row:
-    return Row(path, label, 0.5, ((label, 0.5),), error, 1.0, "cnn-int8.tflite")
-
-
-def test_a_program_is_run_for_a_label_without_a_shell(tmp_path: Path, model: EdgeModel) -> None:
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> {tmp_path / 'arguments'}\n")
-    program.chmod(0o755)
-    run = Hook(["cat", "unknown"], f"{program} 'one argument'", model.labels)
-    assert [run(row) for row in (made("cat"), made("dog"), made("unknown"), made("", error="torn"))] == [""] * 4
-    assert (tmp_path / "arguments").read_text().splitlines() == [
-        *("one argument", "a b; $HOME.jpg", "cat", "0.5"),
-        *("one argument", "a b; $HOME.jpg", "unknown", "0.5"),
-    ]
-    assert "ended with 1" in Hook(["cat"], "false", model.labels)(made("cat"))
-    program.unlink()
-    assert "No such file" in run(made("cat"))
 
 
 @pytest.mark.parametrize(
