@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,20 @@ COMMANDS = (
     "models",
     "models show",
 )
+DEVICE_SIDE = (
+    "errors",
+    "system",
+    "photos",
+    "data",
+    "tflite",
+    "evaluation",
+    "results",
+    "classify",
+    "cli",
+    "benchmarks.bench",
+    "benchmarks.compare",
+    "benchmarks.tables",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -46,6 +62,16 @@ def test_help_imports_nothing_heavy() -> None:
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert "typer" in modules
     assert not {"numpy", "PIL", "ai_edge_litert", "tensorflow", "keras", "matplotlib"} & set(modules)
+
+
+@pytest.mark.parametrize("layer", DEVICE_SIDE)
+def test_the_device_side_never_imports_tensorflow(layer: str) -> None:
+    top = importlib.import_module(f"cifar_edge.{layer}")
+    inside = pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}.")
+    names = ", ".join([top.__name__, *(module.name for module in inside)])
+    code = f"import sys, {names}; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"tensorflow", "keras", "matplotlib", "ray", "jax", "pyarrow"} & set(modules)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cifar_edge.cli.train import training_progress
-from tests.cli.conftest import Command, full_disk, process
+from tests.cli.conftest import Command, full_disk
 
 
 def test_help_names_every_choice(cifar_edge: Command) -> None:
@@ -29,13 +29,12 @@ def test_help_names_every_choice(cifar_edge: Command) -> None:
 def test_a_stopped_and_a_killed_training_are_resumed(
     tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     command = [sys.executable, "-m", "cifar_edge", "train"]
     new = ["--data", "sample", "--model", "ann", "--epochs", "3"]
     # A shell's background job, as CI may be, passes on that it ignores Ctrl-C.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(
-        [*command, *new], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed
-    ) as training:
+    with subprocess.Popen([*command, *new], stderr=subprocess.PIPE, text=True, preexec_fn=heed) as training:
         wait_for_epoch(training, tmp_path, 1)
         training.send_signal(signal.SIGINT)
         assert training.stderr is not None
@@ -43,12 +42,11 @@ def test_a_stopped_and_a_killed_training_are_resumed(
     assert training.returncode == 130
     assert "of 3 epochs; go on with `cifar-edge train --resume" in said
     assert "Traceback" not in said
-    refused = process("train", "--resume", "--epochs", 7, cwd=tmp_path)
-    assert (refused.returncode, "cannot go on with 7" in refused.stderr) == (2, True)
-    with subprocess.Popen([*command, "--resume", "--quiet"], cwd=tmp_path) as training:
+    refused = cifar_edge("train", "--resume", "--epochs", 7)
+    assert (refused.code, "cannot go on with 7" in refused.err) == (2, True)
+    with subprocess.Popen([*command, "--resume", "--quiet"]) as training:
         wait_for_epoch(training, tmp_path, 2)
         training.kill()
-    monkeypatch.chdir(tmp_path)
     resumed = cifar_edge("train", "--resume")
     assert resumed.code == 0
     assert "test accuracy" in resumed.out
