@@ -12,7 +12,7 @@ from tests.conftest import PHOTOS
 def test_export_without_names(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cifar_edge: Command) -> None:
     shutil.copytree(run, tmp_path / "runs" / "newest", ignore=shutil.ignore_patterns("*.tflite"))
     monkeypatch.chdir(tmp_path)
-    exported = cifar_edge("export", "--quantize", "--calibration-images", 50)
+    exported = cifar_edge("export", "--quantize", "--calibration-images", 50, "--max-drop", 100)
     assert exported.code == 0
     assert "agreement" in exported.out
     classified = cifar_edge("classify", PHOTOS / "ship", "--model", "cnn-int8")

@@ -22,6 +22,11 @@ from tests.system.test_uris import rows_in
 from tests.weak import Weak
 
 
+@pytest.fixture(scope="module")
+def model(run: Path) -> Path:
+    return run / "cnn-int8.tflite"
+
+
 def test_results_in_a_bucket_are_resumed(model: Path, weak: Weak, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cifar_edge.results.parquet_folder.PART", 10)
     rows = classify_folder("weak://bucket", model, output="weak://results/today")

@@ -83,9 +83,13 @@ def classify_on_cluster(
     store = ParquetFolder(place, asked, setup.model.labels, resume=resume)
     shared += shared_files(places_of(f"{store.place}/{REQUEST}"))
     with connected(address) as trouble:
+        import ray
+
         say(check_nodes(shared))
+        # Held until Ray has ended: tasks that were given up may still ask for it.
+        job = ray.put(Job.of(setup, store.place, shared))
         with store:
-            missing = _complete(store, Job.of(setup, store.place, shared), places, advance, trouble)
+            missing = _complete(store, job, shared, places, advance, trouble)
     if missing:
         raise ResultsError(f"{missing}; --resume tries again")
     return store.tally.summary
@@ -93,18 +97,16 @@ def classify_on_cluster(
 
 def _complete(
     store: ParquetFolder,
-    job: Job,
+    job: Any,
+    shared: Sequence[tuple[str, ...]],
     places: Sequence[Path | Uri],
     advance: Callable[[int], None],
     trouble: Trouble,
 ) -> str:
     """Classify in rounds until every photo has its row; return which have none and why, or ""."""
-    import ray
-
-    shared, reference = job.shared, ray.put(job)
     advance(store.tally.summary.photos)
     for largest in ROUNDS:
-        ended = _round(reference, places, store.tally.paths, largest, advance, trouble)
+        ended = _round(job, places, store.tally.paths, largest, advance, trouble)
         store.recount()
         if next(_without_row(places, store.tally.paths), None) is None:
             if reasons := lacking(shared):  # an empty folder may be a drive that is gone

@@ -2,8 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cifar_edge import EdgeModel
 from cifar_edge.benchmarks.studies import throughput as study
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> EdgeModel:
+    return EdgeModel(run / "cnn-int8.tflite")
 
 
 def test_memory_and_the_first_row(model: EdgeModel, tmp_path: Path) -> None:

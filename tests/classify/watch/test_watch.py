@@ -16,14 +16,12 @@ from pathlib import Path
 import pytest
 
 from cifar_edge import EdgeModel
-from cifar_edge.classify.watch import arrivals, settling, watch
+from cifar_edge.classify.watch import settling, watch
 from cifar_edge.errors import UsageError
 from cifar_edge.results.row import to_line
 from tests.classify.watch.conftest import KITTEN
 from tests.classify.watch.test_hook import made
 from tests.conftest import PHOTOS, Outcome
-
-PATIENCE = 30  # seconds; a busy computer may need them
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +63,6 @@ def watching(photos: Path, model: EdgeModel, **options: float) -> Iterator[Watch
 def rows(folder: Path) -> list[dict[str, str]]:
     files = folder.glob("results*.jsonl")
     return [json.loads(line) for file in sorted(files) for line in file.read_text().splitlines()]
-
-
-@pytest.fixture
-def only_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is not told of a new photo will not find it."""
-    monkeypatch.setattr(arrivals, "POLL", 10 * PATIENCE)
-    monkeypatch.setattr(arrivals, "SEARCH", 10 * PATIENCE)
 
 
 @pytest.mark.usefixtures("only_told")
