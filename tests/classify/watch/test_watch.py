@@ -19,7 +19,7 @@ from cifar_edge import EdgeModel
 from cifar_edge.classify.watch import settling, watch
 from cifar_edge.errors import UsageError
 from cifar_edge.results.row import to_line
-from tests.classify.watch.conftest import KITTEN
+from tests.classify.watch.conftest import KITTEN, PATIENCE
 from tests.classify.watch.test_hook import made
 from tests.conftest import PHOTOS, Outcome
 
