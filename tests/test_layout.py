@@ -15,12 +15,6 @@ ELSEWHERE = {
     "cifar_edge/cli/models.py": "tests/test_models.py",
     "cifar_edge/cli/watch.py": "tests/classify/watch/test_watch.py",
     "cifar_edge/classify/watch/watch.py": "tests/classify/watch/test_watch.py",
-    # These programs take minutes to hours, a cluster or root; what they have in common is tested.
-    "benchmarks/studies/cluster.py": "tests/cli/test_program.py",
-    "benchmarks/studies/device.py": "tests/cli/test_program.py",
-    "benchmarks/studies/fidelity.py": "tests/cli/test_program.py",
-    "benchmarks/studies/formats.py": "tests/cli/test_program.py",
-    "benchmarks/studies/search.py": "tests/cli/test_program.py",
 }
 """Modules whose tests have another name."""
 

@@ -72,13 +72,13 @@ def made() -> Record:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def told() -> dict[str, list[tuple[int, int]]]:
     """How far each part of `record` was, as it was told."""
     return {}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def record(run: Path, few: Split, told: dict[str, list[tuple[int, int]]]) -> Record:
     models = [EdgeModel(run / f"cnn-{name}.tflite") for name in ("float32", "int8")]
     options = Options(threads=(2,), batches=(1, 2), baseline=1, profile=True, corruptions=True, rounds=ROUNDS)

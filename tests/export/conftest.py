@@ -45,7 +45,7 @@ def other_people_s(
     return network
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outside(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of CIFAR-10 by a script that divides by 255 outside the model."""
     keras.utils.set_random_seed(0)
@@ -60,7 +60,7 @@ def outside(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def little(outside: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a network that is converted sooner than `run`: the one above, with the scaling of pixels inside."""
     pixels = keras.Input((32, 32, 3))
@@ -77,7 +77,7 @@ def copy(little: Path, tmp_path: Path) -> Path:
     return shutil.copytree(little, tmp_path / "copy") / "model.keras"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(little: Path, sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the little run with its exports."""
     folder = shutil.copytree(little, tmp_path_factory.mktemp("exported") / "copy")

@@ -2,20 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from cifar_edge import EdgeModel
 from cifar_edge.benchmarks.studies import throughput as study
 
 
-@pytest.fixture(scope="module")
-def model(run: Path) -> EdgeModel:
-    return EdgeModel(run / "cnn-int8.tflite")
-
-
-def test_memory_and_the_first_row(model: EdgeModel, tmp_path: Path) -> None:
+def test_memory_and_the_first_row(run: Path, tmp_path: Path) -> None:
     study.make_tree(tmp_path / "tree", files=50, each=20)
     assert len(list((tmp_path / "tree").rglob("*.png"))) == 50
-    first, peak = study.memory(tmp_path / "tree", model.path, tmp_path / "out.parquet")
+    first, peak = study.memory(tmp_path / "tree", run / "cnn-int8.tflite", tmp_path / "out.parquet")
     assert 0 < first < 60
     assert 10 < peak < 2000
