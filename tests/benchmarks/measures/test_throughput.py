@@ -39,7 +39,7 @@ def test_every_way_has_its_rate(photos: Path, model: EdgeModel) -> None:
 def test_every_stage_has_its_time(photos: Path, model: EdgeModel) -> None:
     stages = throughput.profile(photos, model)
     assert list(stages) == ["list", "read", "decode", "resize", "infer", "write"]
-    assert all(seconds > 0 for seconds in stages.values())
+    assert all(seconds >= 0 for seconds in stages.values())
 
 
 def test_the_naive_loop_says_much_the_same(model: EdgeModel, tmp_path: Path) -> None:
