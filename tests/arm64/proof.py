@@ -25,6 +25,7 @@ import pytest
 
 from cifar_edge import EdgeModel
 from cifar_edge.data import load_split
+from cifar_edge.photos.decode import is_photo
 from cifar_edge.tflite.names import MODELS
 from tests.conftest import PHOTOS, ROOT
 
@@ -140,7 +141,7 @@ def test_the_guide_works(pi: Pi) -> None:
 
 
 def photos() -> list[str]:
-    return [str(path.relative_to(PHOTOS)) for path in PHOTOS.rglob("*.*") if path.suffix != ".md"]
+    return [str(path.relative_to(PHOTOS)) for path in PHOTOS.rglob("*.*") if is_photo(path.name)]
 
 
 def test_a_killed_run_is_resumed(pi: Pi) -> None:
