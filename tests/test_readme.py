@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import shutil
@@ -14,7 +15,9 @@ import pytest
 
 from cifar_edge import data
 from cifar_edge.data import Cifar10
+from cifar_edge.training.networks import NETWORKS
 from tests.conftest import PHOTOS, ROOT, Outcome
+from tests.little import little_network
 
 README = (ROOT / "README.md").read_text()
 
@@ -63,6 +66,8 @@ def test_every_command_works(
 ) -> None:
     load = data.load_cifar10
     monkeypatch.setattr(data, "load_cifar10", lambda source=None: tiny if source == "sample" else load(source))
+    for name in ("quick", "cnn"):  # the commands are tried here, not the networks
+        monkeypatch.setitem(NETWORKS, name, functools.partial(little_network, name))
     shutil.copytree(PHOTOS, tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     for line in commands():

@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from cifar_edge.benchmarks.measures import memory
 from tests.cli.conftest import Command
 from tests.conftest import PHOTOS
 
 
-def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command) -> None:
+def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "REPEATS", 2)  # each is a process
     models = (run / "cnn-float32.tflite", run / "cnn-int8.tflite")
     record, pictures = tmp_path / "bench.json", tmp_path / "pictures"
     outcome = cifar_edge(

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +15,13 @@ from typing import Any
 import pytest
 
 from cifar_edge.cli.train import training_progress
+from cifar_edge.training.networks import NETWORKS
 from tests.cli.conftest import Command, full_disk
+from tests.conftest import ROOT
+from tests.little import little_network
 
 
 def test_help_names_every_choice(cifar_edge: Command) -> None:
-    from cifar_edge.training.networks import NETWORKS
     from cifar_edge.training.recipe import AUGMENTATIONS, OPTIMIZERS, RECIPES, SCHEDULES
 
     assert NETWORKS.keys() == RECIPES.keys()
@@ -27,25 +31,34 @@ def test_help_names_every_choice(cifar_edge: Command) -> None:
 
 
 def test_a_stopped_and_a_killed_training_are_resumed(
-    tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch, sigint: Callable[[Any], None]
 ) -> None:
+    sigint(signal.default_int_handler)  # a shell's background job, as CI may be, ignores Ctrl-C
     monkeypatch.chdir(tmp_path)
-    command = [sys.executable, "-m", "cifar_edge", "train"]
-    new = ["--data", "sample", "--model", "ann", "--epochs", "3"]
-    # A shell's background job, as CI may be, passes on that it ignores Ctrl-C.
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen([*command, *new], stderr=subprocess.PIPE, text=True, preexec_fn=heed) as training:
-        wait_for_epoch(training, tmp_path, 1)
-        training.send_signal(signal.SIGINT)
-        assert training.stderr is not None
-        said = training.stderr.read()
-    assert training.returncode == 130
-    assert "of 3 epochs; go on with `cifar-edge train --resume" in said
-    assert "Traceback" not in said
+    monkeypatch.setitem(NETWORKS, "ann", functools.partial(little_network, "ann"))
+    presser = threading.Thread(target=press_ctrl_c_after_epoch, args=(tmp_path, 1))
+    presser.start()
+    stopped = cifar_edge("train", "--data", "sample", "--model", "ann", "--epochs", 3)
+    presser.join()
+    assert stopped.code == 130
+    assert "of 3 epochs; go on with `cifar-edge train --resume" in stopped.err
+    assert "Traceback" not in stopped.err
     refused = cifar_edge("train", "--resume", "--epochs", 7)
     assert (refused.code, "cannot go on with 7" in refused.err) == (2, True)
-    with subprocess.Popen([*command, "--resume", "--quiet"]) as training:
-        wait_for_epoch(training, tmp_path, 2)
+    script = f"""
+import functools, sys
+sys.path.insert(0, {str(ROOT)!r})
+from cifar_edge.cli.app import main
+from cifar_edge.training.networks import NETWORKS
+from tests.conftest import ROOT
+from tests.little import little_network
+NETWORKS["ann"] = functools.partial(little_network, "ann")
+main()
+"""
+    with subprocess.Popen([sys.executable, "-c", script, "train", "--resume", "--quiet"]) as training:
+        while not has_epoch(tmp_path, 2):
+            assert training.poll() is None
+            time.sleep(0.05)
         training.kill()
     resumed = cifar_edge("train", "--resume")
     assert resumed.code == 0
@@ -54,10 +67,14 @@ def test_a_stopped_and_a_killed_training_are_resumed(
     assert len((run / "history.csv").read_text().splitlines()) == 4
 
 
-def wait_for_epoch(training: subprocess.Popen[Any], folder: Path, epoch: int) -> None:
-    while not any(len(history.read_text().splitlines()) > epoch for history in folder.glob("runs/*/history.csv")):
-        assert training.poll() is None
-        time.sleep(0.05)
+def press_ctrl_c_after_epoch(folder: Path, epoch: int) -> None:
+    while not has_epoch(folder, epoch):
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def has_epoch(folder: Path, epoch: int) -> bool:
+    return any(len(history.read_text().splitlines()) > epoch for history in folder.glob("runs/*/history.csv"))
 
 
 def test_a_full_disk_while_training(tmp_path: Path, cifar_edge: Command) -> None:

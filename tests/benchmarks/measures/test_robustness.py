@@ -68,12 +68,12 @@ def test_the_published_arrays_are_used_when_given(models: list[EdgeModel], few: 
         (
             lambda folder, few: np.save(folder / "fog.npy", few.images),
             DataError,
-            r"fog\.npy: uint8 \(50, 32, 32, 3\), but CIFAR-10-C has uint8 \(250, 32, 32, 3\)",
+            r"fog\.npy: uint8 \(20, 32, 32, 3\), but CIFAR-10-C has uint8 \(100, 32, 32, 3\)",
         ),
         (
             lambda folder, few: np.save(folder / "labels.npy", np.zeros(50_000, np.uint8)),
             UsageError,
-            r"labels of other images than these 50; .*\(--data\)",
+            r"labels of other images than these 20; .*\(--data\)",
         ),
     ],
 )

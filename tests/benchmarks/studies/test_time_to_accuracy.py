@@ -8,7 +8,7 @@ from cifar_edge.benchmarks.studies import time_to_accuracy
 from cifar_edge.benchmarks.studies.time_to_accuracy import Training, measure
 from cifar_edge.data import Cifar10
 from cifar_edge.training.networks import NETWORKS
-from tests.training.test_loop import little_network
+from tests.little import little_network
 
 
 def test_trainings_take_turns_under_clocks_of_their_own(tiny: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
