@@ -21,9 +21,11 @@ from PIL import Image
 from cifar_edge.classify.folder import classify_folder
 from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode
+from cifar_edge.photos.cost import cost_of
 from cifar_edge.photos.find import find
 from cifar_edge.results.journal import Journal
 from cifar_edge.results.row import Row
+from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 from cifar_edge.system.silence import silenced
 from cifar_edge.system.timing import Progress
 from cifar_edge.tflite.model import EdgeModel
@@ -151,7 +153,8 @@ def naive_loop(paths: Sequence[Path], model: Path) -> Iterator[int]:
     for path in paths:
         try:
             image = Image.open(path)
-            decode.check_memory(image, image.width * image.height)
+            if cost_of(image, image.width * image.height).memory > MOST_FOR_A_PHOTO:
+                continue
             pixels: Any = np.expand_dims(np.asarray(image.convert("RGB").resize((width, height))), 0)
         except UNREADABLE:
             continue

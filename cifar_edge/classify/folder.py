@@ -13,6 +13,7 @@ from cifar_edge.classify.pipeline import classifier, classify_files
 from cifar_edge.classify.sort import check_folder, sort_photos
 from cifar_edge.errors import UsageError
 from cifar_edge.photos.find import absolute, at_least_one, photos_in, places_of
+from cifar_edge.photos.own_process import TIMEOUT
 from cifar_edge.results.formats import check_output
 from cifar_edge.results.journal import Journal
 from cifar_edge.results.parquet_folder import ParquetFolder
@@ -34,6 +35,7 @@ def classify_folder(
     exif_thumbnails: bool = False,
     top_k: int = 1,
     min_confidence: float = 0.0,
+    timeout: float = TIMEOUT,
     sort_into: str | Path | None = None,
     link: bool = False,
     output: str | Path | None = None,
@@ -61,6 +63,7 @@ def classify_folder(
         exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
         top_k: how many of the most probable classes a row has.
         min_confidence: 0-1; below it the label is "unknown".
+        timeout: seconds that decoding one photo may take.
         sort_into: also copy each photo into a folder of its label's name in this one.
         link: make links there instead of copies.
         output: also write the rows to this file: .csv, .jsonl or .parquet; or to a folder of parts at this URI.
@@ -89,6 +92,7 @@ def classify_folder(
         exif_thumbnails=exif_thumbnails,
         top_k=top_k,
         min_confidence=min_confidence,
+        timeout=timeout,
     )
     places, place = places_of(paths), None if output is None else place_of(output)
     if isinstance(place, Uri):
@@ -117,7 +121,7 @@ def _page(path: Path, places: Sequence[Path | Uri], setup: Setup) -> Report:
 
     if any(isinstance(place, Uri) for place in places):
         raise UsageError(f"{path}: a report shows photos of this machine; leave it out, or copy them here first")
-    return Report(path, setup.model, setup.workers)
+    return Report(path, setup.model, setup.workers, setup.options.timeout)
 
 
 def _store(

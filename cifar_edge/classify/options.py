@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cifar_edge.errors import UsageError
 from cifar_edge.photos import decode
+from cifar_edge.photos.own_process import TIMEOUT
 from cifar_edge.results.request import Options
 from cifar_edge.system.machine import default_workers
 from cifar_edge.system.uris import Uri
@@ -32,6 +33,7 @@ def set_up(
     exif_thumbnails: bool = False,
     top_k: int = 1,
     min_confidence: float = 0.0,
+    timeout: float = TIMEOUT,
 ) -> Setup:
     """Load a model and check the options of a run.
 
@@ -42,6 +44,7 @@ def set_up(
         exif_thumbnails: see `Options`.
         top_k: see `Options`.
         min_confidence: see `Options`.
+        timeout: see `Options`.
 
     Raises:
         UsageError: an option is out of range, or there is no such model.
@@ -54,9 +57,11 @@ def set_up(
         raise UsageError(f"top-k {top_k}: {model.path} has {len(model.labels)} classes; ask for 1 up to as many")
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"min-confidence {min_confidence}: a probability is from 0 to 1")
+    if not timeout > 0:
+        raise UsageError(f"timeout {timeout:g}: give a number of seconds above 0")
     fit = fit or (model.card.fit if model.card else decode.FIT)
     decode.check_fit(fit)
-    return Setup(model, Options(fit, exif_thumbnails, top_k, min_confidence), workers or default_workers())
+    return Setup(model, Options(fit, exif_thumbnails, top_k, min_confidence, timeout), workers or default_workers())
 
 
 def readers_for(workers: int, places: Iterable[Path | Uri]) -> int:

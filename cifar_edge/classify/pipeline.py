@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from queue import Empty, Queue, SimpleQueue
-from time import perf_counter, thread_time
+from time import monotonic, perf_counter, thread_time
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.classify.options import Setup
 from cifar_edge.errors import ImageError
-from cifar_edge.photos import decode
+from cifar_edge.photos.decode import SlowPhotoError
+from cifar_edge.photos.own_process import Reader
 from cifar_edge.results.request import Options
 from cifar_edge.results.row import UNKNOWN, Row
 from cifar_edge.system import uris
@@ -29,7 +30,10 @@ BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one 
 LARGEST_BATCH = 128  # photos; more gain little, and large photos may follow tiny ones
 TINY, QUICK = 1 << 12, 5e-4  # bytes, and seconds, of a photo for which Python works as long as the decoder
 AHEAD = 16  # batches that each worker may be ahead of the next row
-LINGER = 2  # seconds to wait for each thread when a run is stopped; a search may take minutes
+LINGER = 2  # seconds to wait for threads when a run is stopped; a search may take minutes
+TICK = 0.5  # seconds in which a stop is noticed
+
+T = TypeVar("T")
 
 
 def classifier(setup: Setup, memory: float | None = None) -> Callable[[Sequence[str]], list[Row]]:
@@ -42,8 +46,8 @@ def classifier(setup: Setup, memory: float | None = None) -> Callable[[Sequence[
         memory: bytes that each worker may take for a photo; by default what they have on this computer.
     """
     model, options, workers = setup
-    load = partial(
-        decode.load,
+    read = Reader(
+        options.timeout,
         height=model.height,
         width=model.width,
         fit=options.fit,
@@ -52,16 +56,19 @@ def classifier(setup: Setup, memory: float | None = None) -> Callable[[Sequence[
     )
     decoding = threading.BoundedSemaphore(workers)
 
-    def load_either(file: str) -> NDArray[np.uint8]:
-        photo = io.BytesIO(uris.read(file)) if uris.is_uri(file) else file
+    def load_either(file: str, wait: bool) -> NDArray[np.uint8]:
+        photo = uris.read(file) if uris.is_uri(file) else file
         with decoding:
-            return load(photo)
+            return read(photo, wait)
 
     return partial(_rows, load=load_either, turn=threading.Lock(), model=model, options=options)
 
 
 def classify_files(
-    files: Iterable[str], rows_of: Callable[[Sequence[str]], list[Row]], workers: int
+    files: Iterable[str],
+    rows_of: Callable[[Sequence[str]], list[Row]],
+    workers: int,
+    stop: threading.Event | None = None,
 ) -> Generator[Row, None, None]:
     """Yield the rows of files, in the files' order.
 
@@ -71,8 +78,10 @@ def classify_files(
         files: paths and URIs.
         rows_of: a `classifier`.
         workers: how many threads call it.
+        stop: ends it when set, whatever is being decoded.
     """
     files = iter(files)
+    stop = stop or threading.Event()
     turn = threading.Lock()  # its holder takes files, and a place in the queue for their rows
     places: Queue[SimpleQueue[list[Row] | BaseException | None]] = Queue(workers * AHEAD)
     stopping = threading.Event()
@@ -105,8 +114,9 @@ def classify_files(
         thread.start()
     try:
         while True:
-            parts = places.get()
-            while part := parts.get():
+            if (parts := _taken(places, stop)) is None:
+                return
+            while part := _taken(parts, stop):
                 if isinstance(part, BaseException):
                     raise part
                 yield from part
@@ -117,13 +127,22 @@ def classify_files(
         with contextlib.suppress(Empty):
             while True:
                 places.get_nowait()
+        until = monotonic() + LINGER
         for thread in threads:
-            thread.join(LINGER)
+            thread.join(max(0, until - monotonic()))
+
+
+def _taken(queue: Queue[T] | SimpleQueue[T], stop: threading.Event) -> T | None:
+    """Return the next thing in a queue; None once it is time to stop."""
+    while not stop.is_set():
+        with contextlib.suppress(Empty):
+            return queue.get(timeout=TICK)
+    return None
 
 
 def _rows(
     files: Sequence[str],
-    load: Callable[[str], NDArray[np.uint8]],
+    load: Callable[[str, bool], NDArray[np.uint8]],
     turn: threading.Lock,
     model: EdgeModel,
     options: Options,
@@ -154,7 +173,7 @@ def _rows(
 
 
 def _read(
-    files: Sequence[str], load: Callable[[str], NDArray[np.uint8]], turn: threading.Lock
+    files: Sequence[str], load: Callable[[str, bool], NDArray[np.uint8]], turn: threading.Lock
 ) -> tuple[list[NDArray[np.uint8]], list[str], list[float]]:
     """Read the first of a few files. Return photos, for each file the reason why not (or ""), and seconds.
 
@@ -169,8 +188,10 @@ def _read(
         now, worked = began, idle = perf_counter(), thread_time()
         for file in files:
             try:
-                photos.append(load(file))
+                photos.append(load(file, not reading))
                 reasons.append("")
+            except SlowPhotoError:
+                break
             except ImageError as error:
                 reasons.append(str(error))
             start, now, before, worked = now, perf_counter(), worked, thread_time()

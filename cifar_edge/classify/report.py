@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.photos import decode
+from cifar_edge.photos.own_process import TIMEOUT, Reader
 from cifar_edge.results.row import Row
 from cifar_edge.results.summary import Summary
 from cifar_edge.system.files import atomic, check_writable
@@ -56,6 +56,7 @@ class Report:
         path: of the page, which is not touched before `write`.
         model: that made the rows.
         workers: how many photos are decoded at a time; see `classify_folder`.
+        timeout: seconds that decoding one photo may take.
 
     Attributes:
         path: of the page, as it was given.
@@ -64,8 +65,9 @@ class Report:
         UsageError: `path` does not end in .html, or no file can be written there.
     """
 
-    def __init__(self, path: Path, model: EdgeModel, workers: int | None = None) -> None:
+    def __init__(self, path: Path, model: EdgeModel, workers: int | None = None, timeout: float = TIMEOUT) -> None:
         self.path, self._path, self._workers = path, path.resolve(), workers or default_workers()
+        self._timeout = timeout
         self._model, self._summary = model, Summary(model.labels)
         if self._path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
@@ -100,7 +102,7 @@ class Report:
         """
         listed = _choose(self._kept, LISTED)
         pictured = _choose([kept for kept in listed if not kept.row.error], PICTURED)
-        pictures = _thumbnails([kept.row.path for kept in pictured], self._workers)
+        pictures = _thumbnails([kept.row.path for kept in pictured], self._workers, self._timeout)
         thumbnails = {kept.number: picture for kept, picture in zip(pictured, pictures, strict=True)}
         data = {"facts": list(self._facts(seconds).items())} | self._data(listed, thumbnails)
         with atomic(self._path) as partial:
@@ -189,18 +191,28 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
     return sorted(chosen)
 
 
-def _thumbnails(paths: Sequence[str], workers: int) -> list[str]:
+def _thumbnails(paths: Sequence[str], workers: int, timeout: float) -> list[str]:
+    read = Reader(
+        timeout,
+        height=SIDE,
+        width=SIDE,
+        fit="crop",
+        exif_thumbnails=True,
+        reduced=2,
+        memory=photo_memory(workers),
+    )
     pool = ThreadPoolExecutor(workers)
     try:
-        return list(pool.map(partial(_thumbnail, memory=photo_memory(workers)), paths))
-    finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the others
+        return list(pool.map(partial(_thumbnail, read=read), paths))
+    finally:  # so that Ctrl-C need not wait for the others
+        read.close()
+        pool.shutdown(cancel_futures=True)
 
 
-def _thumbnail(path: str, memory: float) -> str:
+def _thumbnail(path: str, read: Reader) -> str:
     """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
     try:
-        pixels = decode.load(path, SIDE, SIDE, "crop", exif_thumbnails=True, reduced=2, memory=memory)
+        pixels = read(path)
     except ImageError:
         return ""
     buffer = io.BytesIO()

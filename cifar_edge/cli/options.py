@@ -113,6 +113,14 @@ class RowOptions:
 
     top_k: Annotated[int, typer.Option(help="Classes in a row, the most probable first.")] = 1
     min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="The longest that decoding one photo may take; then its row is an error.",
+            rich_help_panel="Speed",
+        ),
+    ] = 60
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from operator import mul
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -43,22 +44,15 @@ FIT = "stretch"
 # photos, and save little: 1/8 is the smallest scale there is, and 12 megapixels get it.
 REDUCED = 8
 
-# Bytes that decoding takes for a pixel, as measured: by mode, RGB being the only one that needs no conversion. JPEGs of
-# one scan are decoded row by row at a reduced scale; of progressive ones all coefficients, of two bytes each, are held
-# until the last scan.
-WEBP_PIXEL, TRANSPARENT_PIXEL, OTHER_PIXEL, COEFFICIENT = 26, 16, 9, 2
-PIXELS = {"RGB": 4, "L": 6, "P": 6, "1": 6}
-
-# Each scan of a progressive JPEG costs as much time as a whole photo; encoders make about ten.
-MOST_SCANS = 100
-
 # Pillow judges a photo by its size in pixels, before it is known at which scale it will be decoded: it would refuse a
-# JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `check_memory` judges instead.
+# JPEG of 200 megapixels, which is cheap, and accept a PNG of 170, which takes 2.7 GB. `cost_of` judges instead.
 Image.MAX_IMAGE_PIXELS = None
 
-SMALL = 1 << 16  # bytes; reading such a file at once is cheaper than seeking in it
-
 WHITE = 255
+
+
+class SlowPhotoError(ImageError):
+    """To decode a photo may take longer than the caller can wait; nothing has been decoded."""
 
 
 def load(
@@ -69,6 +63,7 @@ def load(
     exif_thumbnails: bool = False,
     reduced: int = REDUCED,
     memory: float = MOST_FOR_A_PHOTO,
+    work: float = math.inf,
 ) -> NDArray[np.uint8]:
     """Read a photo for a network: upright, resized, RGB.
 
@@ -86,18 +81,20 @@ def load(
             only the head of the file is read.
         reduced: smaller values are faster; fewer than `REDUCED` are good enough for eyes.
         memory: bytes that decoding may take.
+        work: that decoding may take, see `Cost`; for those who cannot stop it.
 
     Returns:
         uint8, (height, width, 3), RGB.
 
     Raises:
         ImageError: the file is no image, damaged, or too large to decode.
+        SlowPhotoError: it may take more than `work`.
         UsageError: there is no such fit.
     """
     check_fit(fit)
     try:
-        with _open(path) as file, Image.open(file, formats=FORMATS) as photo:
-            decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory)
+        with _open(path, work) as file, Image.open(file, formats=FORMATS) as photo:
+            decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory, work=work)
             image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
     except ImageError:
@@ -119,28 +116,9 @@ def check_fit(fit: str) -> None:
         raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
 
 
-def check_memory(image: Image.Image, pixels: int, memory: float = MOST_FOR_A_PHOTO) -> None:
-    """Raise `ImageError` if decoding takes too much memory; `pixels` counts those of the file, before scaling."""
-    if image.format == "WEBP":
-        each = WEBP_PIXEL
-    elif image.mode[-1] in "Aa" or "transparency" in image.info:
-        each = TRANSPARENT_PIXEL
-    else:
-        each = PIXELS.get(image.mode, OTHER_PIXEL)
-    needed = each * image.width * image.height
-    if _is_progressive(image):
-        _, across, down, _ = zip(*image.layer, strict=True)  # type: ignore[attr-defined] # of JPEGs
-        needed += COEFFICIENT * pixels * sum(map(mul, across, down)) // (max(across) * max(down))
-    if needed > memory:
-        raise ImageError(
-            f"too large: to decode it takes {needed / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
-            "fewer --workers leave more for each, or make it smaller"
-        )
-
-
-def _open(path: str | Path | BinaryIO) -> BinaryIO:
+def _open(path: str | Path | BinaryIO, work: float) -> BinaryIO:
     if not isinstance(path, str | Path):
-        return path
+        return _if_quick_to_open(path, path.seek(0, os.SEEK_END), work)
     # Without pathlib, which would take as long as all the rest.
     about = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(about.st_mode):  # opening a pipe could wait for ever
@@ -149,7 +127,7 @@ def _open(path: str | Path | BinaryIO) -> BinaryIO:
         link = os.path.islink(path)  # noqa: PTH114
         raise ImageError("a link to a folder, which is not followed" if link else "a folder that cannot be listed")
     if about.st_size > SMALL:
-        return open(path, "rb")  # noqa: PTH123
+        return _if_quick_to_open(open(path, "rb"), about.st_size, work)  # noqa: PTH123
     # Without a file object too, whose making and closing ask for Python's lock again and again.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
@@ -158,37 +136,35 @@ def _open(path: str | Path | BinaryIO) -> BinaryIO:
         os.close(descriptor)
 
 
-def decode(image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR_A_PHOTO) -> Image.Image:
+def _if_quick_to_open(file: BinaryIO, size: int, work: float) -> BinaryIO:
+    file.seek(0)
+    if work < math.inf and may_take_long_to_open(file, size):
+        file.close()
+        raise SlowPhotoError("may take long to decode")
+    return file
+
+
+def decode(
+    image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR_A_PHOTO, work: float = math.inf
+) -> Image.Image:
     """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height).
 
     Raises:
-        ImageError: that takes more bytes than `memory`, or minutes.
+        ImageError: that takes more bytes than `memory`, or it is a JPEG of too many scans.
+        SlowPhotoError: that takes more than `work`.
     """
     pixels = image.width * image.height
     image.draft("RGB", wanted)
-    check_memory(image, pixels, memory)
-    if _is_progressive(image):
-        _check_scans(image.fp)  # type: ignore[attr-defined] # of files
+    cost = cost_of(image, pixels)
+    if cost.memory > memory:
+        raise ImageError(
+            f"too large: to decode it takes {cost.memory / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
+            "fewer --workers leave more for each, or make it smaller"
+        )
+    if cost.work > work:
+        raise SlowPhotoError("may take long to decode")
     image.load()
     return image
-
-
-def _is_progressive(image: Image.Image) -> bool:
-    return image.format in ("JPEG", "MPO") and "progressive" in image.info
-
-
-def _check_scans(file: BinaryIO) -> None:
-    """Raise `ImageError` if a JPEG, open after its header, has more scans than encoders make (ITU-T T.81, B.2)."""
-    head, scans, last = file.tell(), 0, b""
-    while block := file.read(SMALL):
-        image, end, _ = (last + block).partition(b"\xff\xd9")  # behind it a phone may keep a video
-        scans += image.count(b"\xff\xda")
-        if end or scans >= MOST_SCANS:
-            break
-        last = block[-1:]
-    file.seek(head)
-    if scans >= MOST_SCANS:
-        raise ImageError(f"of more than {MOST_SCANS} scans, each of which takes as long as a photo; save it again")
 
 
 def _thumbnail(

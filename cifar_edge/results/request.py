@@ -11,6 +11,7 @@ from pathlib import Path
 from cifar_edge import __version__
 from cifar_edge.errors import UsageError
 from cifar_edge.photos.find import absolute
+from cifar_edge.photos.own_process import TIMEOUT
 from cifar_edge.system.uris import Uri
 from cifar_edge.tflite.model import EdgeModel
 
@@ -24,12 +25,14 @@ class Options:
         exif_thumbnails: whether cameras' thumbnails will do, see `photos.decode.load`.
         top_k: classes in a row, the most probable first.
         min_confidence: 0-1; below it the label is "unknown".
+        timeout: seconds that decoding one photo may take. A resumed run may have another one.
     """
 
     fit: str
     exif_thumbnails: bool = False
     top_k: int = 1
     min_confidence: float = 0.0
+    timeout: float = TIMEOUT
 
 
 def request(

@@ -134,7 +134,7 @@ def test_tiny_photos_are_read_by_one_thread_at_a_time(
         Path(file).write_bytes(bytes(pipeline.TINY + larger))
     turn, told, clock, worked = threading.Lock(), [], 0.0, 0.0
 
-    def load(file: str) -> NDArray[np.uint8]:
+    def load(file: str, wait: bool) -> NDArray[np.uint8]:
         nonlocal clock, worked
         told.append(turn.locked())
         worked += working[len(told) - 1]

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from cifar_edge.cli import classify, terminal
 from tests.cli.conftest import Command, full_disk, process
 from tests.conftest import PHOTOS
+from tests.photos.hostile import run_length_bmp
 
 COUNT = 27
 
@@ -104,23 +105,29 @@ def test_a_full_disk_while_classifying(int8: Path, many_photos: Path, tmp_path: 
 
 
 def test_ctrl_c_while_classifying(int8: Path, many_photos: Path, tmp_path: Path) -> None:
+    """The last photo takes its decoder a minute, which does not wait for anything."""
+    (many_photos / "~.bmp").write_bytes(run_length_bmp(12_000))
     arguments = ["classify", many_photos, "--model", int8, "-o", tmp_path / "out.csv"]
     command = [sys.executable, "-m", "cifar_edge", *arguments]
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as running:
         journal = tmp_path / "out.csv.partial"
-        while not (journal.exists() and journal.stat().st_size > 10_000):
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > 800):
             assert running.poll() is None
-            time.sleep(0.005)
+            time.sleep(0.1)
+        time.sleep(0.5)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate()
+        out, err = running.communicate(timeout=5)
     assert running.returncode == 130
     assert re.search(r"stopped after \d+ photos; go on with the same command and --resume", err)
     assert "Traceback" not in err
     assert "photos by class" in out
-    assert process(*arguments, "--resume").returncode == 0
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == 801
+    resumed = process(*arguments, "--resume", "--timeout", 0.5)
+    assert resumed.returncode == 3
+    *rows, last = (tmp_path / "out.csv").read_text().splitlines()
+    assert len(rows) == 801
+    assert "takes longer than 0.5 s to decode (--timeout)" in last
 
 
 def test_the_time_left_is_right_soon_after_a_computer_gets_slower(

@@ -18,6 +18,7 @@ from cifar_edge.classify.cluster.tasks import STALLED, Job, results_of
 from cifar_edge.classify.options import set_up
 from cifar_edge.errors import ResultsError, UsageError, first_line
 from cifar_edge.photos.find import absolute, list_photos, places_of
+from cifar_edge.photos.own_process import TIMEOUT
 from cifar_edge.results.parquet_folder import REQUEST, ParquetFolder
 from cifar_edge.results.path_set import PathSet
 from cifar_edge.results.request import request
@@ -39,6 +40,7 @@ def classify_on_cluster(
     exif_thumbnails: bool = False,
     top_k: int = 1,
     min_confidence: float = 0.0,
+    timeout: float = TIMEOUT,
     resume: bool = False,
     say: Callable[[str], None] = lambda message: None,
     advance: Callable[[int], None] = lambda photos: None,
@@ -60,6 +62,7 @@ def classify_on_cluster(
         exif_thumbnails: see `classify_folder`.
         top_k: see `classify_folder`.
         min_confidence: see `classify_folder`.
+        timeout: see `classify_folder`.
         resume: go on with the results that are there, with the photos that have no row.
         say: called with messages for the user.
         advance: called with the number of photos done since the last call.
@@ -73,7 +76,14 @@ def classify_on_cluster(
         ResultsError: photos without a row remain; `_MISSING` in the folder names them. Or they cannot be listed.
         StorageError: a URI cannot be reached.
     """
-    setup = set_up(model, fit=fit, exif_thumbnails=exif_thumbnails, top_k=top_k, min_confidence=min_confidence)
+    setup = set_up(
+        model,
+        fit=fit,
+        exif_thumbnails=exif_thumbnails,
+        top_k=top_k,
+        min_confidence=min_confidence,
+        timeout=timeout,
+    )
     places = absolute(places_of(paths))
     (place,) = absolute(places_of(output))
     shared = shared_files(places)

@@ -62,7 +62,7 @@ def watch(
         hook: called with each row when it is written, before it is yielded.
         warn: called with what went wrong with the hook.
         stop: set it, from another thread or a signal handler, to end.
-        options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, as of `classify_folder`.
+        options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, `timeout`, as of `classify_folder`.
 
     Yields:
         Each row when it is written; it is on the disk within seconds. Paths are absolute.
@@ -79,7 +79,7 @@ def watch(
         if not place.is_dir():
             raise UsageError(f"{place}: no such folder to watch")
     setup = set_up(model, workers, **options)
-    rows_of = partial(classify_files, rows_of=classifier(setup), workers=setup.workers)
+    rows_of = partial(classify_files, rows_of=classifier(setup), workers=setup.workers, stop=stop)
     rows = _watch(Arrivals(places, poll), rows_of, RotatingLog(Path(os.path.realpath(output)), rotate), stop)
     return _hooked(rows, hook, warn) if hook else rows
 

@@ -22,6 +22,7 @@ from cifar_edge.results.row import to_line
 from tests.classify.watch.conftest import KITTEN, PATIENCE
 from tests.classify.watch.test_hook import made
 from tests.conftest import PHOTOS, Outcome
+from tests.photos.hostile import run_length_bmp
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +168,10 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(photos: Path, run: 
         began = time.monotonic()
         while len(rows(photos.parent)) < 401 and time.monotonic() - began < PATIENCE:
             time.sleep(0.1)
+        (photos / "endless.bmp").write_bytes(run_length_bmp(12_000))
+        time.sleep(4)  # until it is being decoded, which takes a minute
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(5) == 0
         assert process.stderr
         assert process.stderr.read() == ""
     paths = [row["path"] for row in rows(photos.parent)]

@@ -1,0 +1,195 @@
+"""Photos that may take long are decoded in processes of their own, which can be stopped.
+
+A decoder that runs in a thread cannot: neither `--timeout` nor Ctrl-C would end it. Whatever is certain to be quick, as
+nearly all photos are, stays in the thread that asks, and costs nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import warnings
+import weakref
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Timer
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_edge.errors import ImageError
+from cifar_edge.photos import decode
+from cifar_edge.system.machine import MOST_FOR_A_PHOTO
+
+TIMEOUT = 60.0
+"""The default of the seconds that decoding one photo may take."""
+
+WORK_A_SECOND = 3e6  # pixels; a Raspberry Pi Zero 2 W does three times as many
+
+GRACE = 5  # seconds after which a process whose parent is gone ends itself
+BEYOND = 1 << 26  # bytes that a decoder may take beyond what was predicted
+
+
+class Reader:
+    """Reads photos for a network, each within a limit of memory and of time.
+
+    Several threads may use it at once.
+
+        reader = Reader(timeout=10, height=32, width=32)
+        pixels = reader("cat.jpg")
+
+    Args:
+        timeout: seconds that decoding one photo may take.
+        how: the other arguments of `photos.decode.load`.
+    """
+
+    def __init__(self, timeout: float, **how: Any) -> None:
+        self._timeout, self._how = timeout, how
+        self._idle: SimpleQueue[_Process] = SimpleQueue()
+        self._all: weakref.WeakSet[_Process] = weakref.WeakSet()
+        self._closed = False
+        self._in_thread: Any = partial(decode.load, **how, work=timeout * WORK_A_SECOND)
+        weakref.finalize(self, _stop, self._all)
+
+    def __call__(self, photo: str | Path | bytes, wait: bool = True) -> NDArray[np.uint8]:
+        """Return the pixels of a photo, a path or a file's bytes, as `photos.decode.load` does.
+
+        Raises:
+            ImageError: as of `load`; or it took too long, or its decoder crashed.
+            SlowPhotoError: without `wait`, it may take long; nothing has been decoded.
+        """
+        try:
+            pixels: NDArray[np.uint8] = self._in_thread(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
+            return pixels
+        except decode.SlowPhotoError:
+            if not wait:
+                raise
+        process = self._process()
+        try:
+            return process.decode(photo, self._timeout, self._how)
+        finally:
+            if process.is_alive():
+                self._idle.put(process)
+
+    def close(self) -> None:
+        """Stop what is being decoded in processes; who waits for it gets an `ImageError`."""
+        self._closed = True
+        _stop(self._all)
+
+    def _process(self) -> _Process:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            pass
+        try:
+            process = _Process()
+        except OSError as error:
+            raise ImageError(f"may take long, and there can be no process to decode it: {error.strerror}") from error
+        self._all.add(process)
+        if self._closed:
+            process.stop()
+        return process
+
+
+def _stop(processes: weakref.WeakSet[_Process]) -> None:
+    for process in list(processes):
+        process.stop()
+
+
+class _Process:
+    """A process that decodes one photo after the other: requests in JSON to its stdin, pixels from its stdout."""
+
+    def __init__(self) -> None:
+        # -P: a folder that happens to be called cifar_edge, as in a clone, is not the package.
+        command = [sys.executable, "-P", "-m", "cifar_edge.photos.own_process"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)  # noqa: S603 - ourselves
+        self._requests, self._answers = cast("tuple[IO[bytes], IO[bytes]]", (self._process.stdin, self._process.stdout))
+        self._answers.readline()  # when it is ready: time counts from the start of decoding
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+
+    def decode(self, photo: str | Path | bytes, timeout: float, how: dict[str, Any]) -> NDArray[np.uint8]:
+        """Return a photo's pixels, or raise `ImageError`; after the time is up, or a crash, the process is gone."""
+        content = photo if isinstance(photo, bytes) else b""
+        request = {"timeout": timeout, "how": how}
+        request |= {"bytes": len(content)} if isinstance(photo, bytes) else {"path": str(photo)}
+        late = Timer(timeout, self.stop)
+        late.daemon = True
+        late.start()
+        try:
+            self._requests.write(json.dumps(request).encode() + b"\n" + content)
+            self._requests.flush()
+            answer = json.loads(self._answers.readline())
+            if "error" in answer:
+                raise ImageError(answer["error"])
+            return np.frombuffer(self._answers.read(math.prod(answer["shape"])), np.uint8).reshape(answer["shape"])
+        except (OSError, ValueError):  # it is gone
+            raise ImageError(self._epitaph(timeout, in_time=late.is_alive())) from None
+        finally:
+            late.cancel()
+
+    def is_alive(self) -> bool:
+        """Tell whether it can decode another photo."""
+        return self._process.poll() is None
+
+    def _epitaph(self, timeout: float, *, in_time: bool) -> str:
+        if not in_time:
+            return f"takes longer than {timeout:g} s to decode (--timeout)"
+        code = self._process.wait(GRACE)
+        return "its decoder was killed, most likely for want of memory" if code == -9 else "its decoder crashed"
+
+
+def main() -> None:
+    """Decode what is asked for on stdin until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that asks
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # native libraries may print
+    warnings.simplefilter("ignore")
+    answers.write(b"\n")
+    answers.flush()
+    for line in requests:
+        request = json.loads(line)
+        _end_after(request["timeout"] + GRACE)  # nobody may be left to stop it
+        photo = request["path"] if "path" in request else io.BytesIO(requests.read(request["bytes"]))
+        _limit_memory(request["how"].get("memory", MOST_FOR_A_PHOTO))
+        answer: dict[str, Any] = {}
+        content = b""
+        try:
+            pixels = decode.load(photo, **request["how"])
+            answer["shape"], content = pixels.shape, pixels.tobytes()
+        except ImageError as error:
+            answer["error"] = str(error)
+        _end_after(0)
+        answers.write(json.dumps(answer).encode() + b"\n" + content)
+        answers.flush()
+
+
+def _end_after(seconds: float) -> None:
+    """End this process in so many seconds; 0: never."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _limit_memory(memory: float) -> None:
+    """Let this process take no more than it has now and so many bytes, where the system can tell."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + int(memory) + BEYOND
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+if __name__ == "__main__":
+    main()
