@@ -126,7 +126,7 @@ def read_card(content: bytes, path: Path) -> Card | None:
     try:
         fields = _unpacked(content)
     except Exception as error:  # a damaged archive makes `zipfile` raise anything
-        raise ModelError(f"{path}: its card cannot be read ({first_line(error)}); export the model again") from error
+        raise ModelError(f"{path}: its card cannot be read ({first_line(error)[:_TEXT]}); export the model again") from error
     for name, field in _FIELDS.items():
         if name not in fields:
             raise ModelError(f"{path}: its card has no {name}; use the cifar-edge that wrote it, or export again")
@@ -146,22 +146,21 @@ def _digest(content: bytes, start: int) -> bytes:
 
 def _unpacked(content: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(content[-_END:])) as archive:
-        labels = _member(archive, "labels.txt", _LABELS).decode().splitlines()
+        labels = _member(archive, "labels.txt", _LABELS).decode(errors="surrogateescape").splitlines()
         return {**json.loads(_member(archive, "card.json", _JSON)), "labels": labels}
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Return the content of a file in an archive, whose own words on its size do not count."""
+    """Return the content of a file in an archive."""
     members = [member for member in archive.infolist() if member.orig_filename == name]  # `filename` ends at a NUL
     if len(members) != 1:
         raise ValueError(f"{name} is there {len(members)} times")
     if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is neither stored nor deflated")
-    with archive.open(members[0]) as file:
-        content = file.read(most + 1)
-    if max(len(content), members[0].file_size) > most:
+    if members[0].file_size > most:
         raise ValueError(f"{name} has more than {most:,} bytes")
-    return content
+    with archive.open(members[0]) as file:
+        return file.read(most + 1)  # `read()` would first unpack all, also where the directory says less
 
 
 class _Field(NamedTuple):
@@ -170,7 +169,7 @@ class _Field(NamedTuple):
 
 
 def _text(value: Any) -> bool:
-    # JSON can spell half a character, which no file takes.
+    # JSON can spell half a character, which no file takes; `_unpacked` makes one of what is not UTF-8.
     return isinstance(value, str) and len(value) <= _TEXT and not re.search("[\ud800-\udfff]", value)
 
 
@@ -218,7 +217,7 @@ _FIELDS: Mapping[str, _Field] = {
     ),
     "run": _WORDS_OR_NULL,
     "versions": _Field(
-        lambda value: isinstance(value, dict) and all(map(_text, [*value, *value.values()])), "text by text"
+        lambda value: isinstance(value, dict) and all(map(_text, [*value, *value.values()])), "names and numbers of packages"
     ),
     "licence": _WORDS_OR_NULL,
 }

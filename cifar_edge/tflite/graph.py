@@ -146,7 +146,7 @@ def _check_size(root: Any, size: int) -> None:
             if isinstance(part, int):
                 length += part
             else:
-                tables += 1
+                tables, length = tables + 1, length + 8  # bytes: its place in a vector, and of its layout
                 waiting.append(part)
             if length > 2 * size or tables > MOST_TABLES:
                 raise ValueError(f"its parts overlap, or are more than {MOST_TABLES:,}")

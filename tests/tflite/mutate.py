@@ -1,8 +1,10 @@
-"""Hostile `.tflite` files: a good one with one field of its graph, or of its card, made wrong.
+"""Hostile `.tflite` files: a good one with one field of its graph, its card or its archive made wrong.
 
-chance = random.Random(seed)
-graph = with_odd_graph(find_model("nano").read_bytes(), chance)
-card = with_odd_card(find_model("nano").read_bytes(), chance)
+    content, chance = find_model("nano").read_bytes(), random.Random(seed)
+    for mutate in (with_odd_graph, with_odd_card, with_odd_archive):
+        (folder / "odd.tflite").write_bytes(mutate(content, chance))
+
+Each keeps the seal right, as somebody does who means it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import random
 import struct
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,67 @@ import numpy as np
 from cifar_edge.tflite.card import seal
 from cifar_edge.tflite.graph import pack, unpack
 
-INTEGERS = (0, 1, 2, 3, 4, 5, 9, 17, 64, 127, 128, 255, 256, 1000, 32767, 65536, 2**24, 2**31 - 1)
+INTEGERS = (0, 1, 2, 3, 4, 5, 9, 17, 64, 127, 128, 255, 256, 1000, 32767, 65535, 2**24, 2**31 - 1, 2**32 - 1)
 FLOATS = (0.0, 1.0, 1e-45, 1e38, float("inf"), float("nan"))
 
-VALUES = (None, True, 0, -1, 1.5, 1e300, 10**400, float("nan"), float("inf"), "", "x", "\ud800", "x" * 5000, [], {})
+VALUES = (
+    *(None, True, False, 0, -1, 1, 2**31, 10**400, 0.5, 1e300, float("nan"), float("inf")),
+    *("", "x", "\ud800", "\x1b[2J", "x" * 5000, [], {}, {"x": 1}, ["a", "b"]),
+    *([0, 0], [255, 0], [0, 255, 0], [0, float("nan")], [0, float("inf")], [0, 1e-300], [-1e308, 1e308], [True, 2]),
+)
 """For any field of a card."""
+
+LABELS = (b"", b"\n", b"cat\n" * 10, b"\xff\xfe\n", b" \n" * 10, b"x" * 5000, b"\n".join(b"%d" % n for n in range(200)))
+
+HEADERS = {b"PK\3\4": "HHHHHIIIHH", b"PK\1\2": "HHHHHHIIIHHHHHII", b"PK\5\6": "HHHHIIH"}
+"""Of a zip archive: a file's, its entry in the directory, and the directory's end; with the fields of each."""
+
+
+def split(content: bytes) -> tuple[bytes, dict[str, Any], bytes]:
+    """Return a model's graph, the fields of its card, and its labels as text."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        start = min(entry.header_offset for entry in archive.infolist())
+        return content[:start], json.loads(archive.read("card.json")), archive.read("labels.txt")
+
+
+def with_card(content: bytes, changes: Mapping[str, object], labels: bytes | None = None, method: int = 0) -> bytes:
+    """Return a model with other fields or labels in its card, packed by a method of `zipfile`; `...` leaves one out."""
+    graph, fields, own = split(content)
+    changed = {name: value for name, value in (fields | dict(changes)).items() if value is not ...}
+    return with_archive(graph, json.dumps(changed).encode(), own if labels is None else labels, method)
+
+
+def with_archive(graph: bytes, card: bytes, labels: bytes, method: int = 0) -> bytes:
+    """Return a graph with an archive of these files, sealed."""
+    file = io.BytesIO(graph)
+    with zipfile.ZipFile(file, "a", method) as archive:
+        archive.writestr("card.json", card)
+        archive.writestr("labels.txt", labels)
+    return seal(file.getvalue())
+
+
+def with_odd_card(content: bytes, chance: random.Random) -> bytes:
+    """Return a model with another value in one field of its card, or with other labels."""
+    name = chance.choice(["labels", *split(content)[1]])
+    if name == "labels":
+        return with_card(content, {}, chance.choice(LABELS))
+    return with_card(content, {name: chance.choice(VALUES)})
+
+
+def with_odd_archive(content: bytes, chance: random.Random) -> bytes:
+    """Return a model with another value in one field of a header of its card's archive, or in a name there."""
+    odd, start = bytearray(content), len(split(content)[0])
+    header = chance.choice(sorted(HEADERS))
+    header_at = chance.choice([at for at in range(start, len(odd)) if odd.startswith(header, at)])
+    kinds = HEADERS[header]
+    number = chance.randrange(len(kinds) + 1)
+    at = header_at + len(header) + struct.calcsize(f"<{kinds[:number]}")
+    if number == len(kinds):  # behind the fields stands the name
+        odd[at : at + 1] = chance.choice((b"\0", b"/", b"\xff"))
+    else:
+        most = 256 ** struct.calcsize(kinds[number]) - 1
+        struct.pack_into(f"<{kinds[number]}", odd, at, min(chance.choice(INTEGERS), most))
+    return seal(bytes(odd))
 
 
 def with_odd_graph(content: bytes, chance: random.Random) -> bytes:
