@@ -126,7 +126,8 @@ def read_card(content: bytes, path: Path) -> Card | None:
     try:
         fields = _unpacked(content)
     except Exception as error:  # a damaged archive makes `zipfile` raise anything
-        raise ModelError(f"{path}: its card cannot be read ({first_line(error)[:_TEXT]}); export the model again") from error
+        reason = first_line(error)[:_TEXT]
+        raise ModelError(f"{path}: its card cannot be read ({reason}); export the model again") from error
     for name, field in _FIELDS.items():
         if name not in fields:
             raise ModelError(f"{path}: its card has no {name}; use the cifar-edge that wrote it, or export again")
@@ -217,7 +218,8 @@ _FIELDS: Mapping[str, _Field] = {
     ),
     "run": _WORDS_OR_NULL,
     "versions": _Field(
-        lambda value: isinstance(value, dict) and all(map(_text, [*value, *value.values()])), "names and numbers of packages"
+        lambda value: isinstance(value, dict) and all(map(_text, [*value, *value.values()])),
+        "names and numbers of packages",
     ),
     "licence": _WORDS_OR_NULL,
 }

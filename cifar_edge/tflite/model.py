@@ -280,6 +280,7 @@ def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple
     return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
 
 
+@np.errstate(all="ignore")  # a range that overflows has no contrast, and is refused
 def _encoding(dtype: np.dtype[Any], quantization: tuple[float, int], pixel_range: tuple[float, float]) -> NDArray[Any]:
     """Return the graph's input value for each pixel value 0-255.
 
