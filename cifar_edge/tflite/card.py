@@ -32,7 +32,7 @@ MOST_PIXELS = 4096 * 4096
 # Bytes of the two files, and of the end of the `.tflite` file that holds them.
 _JSON, _LABELS, _END = 1 << 16, 1 << 20, 1 << 21
 
-_TEXT = 200  # characters of a field or a label
+_TEXT, _LABEL = 1000, 200  # characters of a field, and of a label
 
 # A fixed time keeps exports of the same run byte-identical; a zip file cannot hold an earlier one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -134,8 +134,9 @@ def read_card(content: bytes, path: Path) -> Card | None:
         if not field.accepts(fields[name]):
             found = reprlib.repr(fields[name])
             raise ModelError(f"{path}: its card's {name} should be {field.kind}, not {found}; export the model again")
-    values = {name: fields[name] for name in _FIELDS}  # a later version may add to them
-    return Card(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    known = ((name, fields[name]) for name in _FIELDS)  # a later version may add to them
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known}
+    return Card(**values)
 
 
 def _digest(content: bytes, start: int) -> bytes:
@@ -169,9 +170,9 @@ class _Field(NamedTuple):
     kind: str  # in words
 
 
-def _text(value: Any) -> bool:
+def _text(value: Any, most: int = _TEXT) -> bool:
     # JSON can spell half a character, which no file takes; `_unpacked` makes one of what is not UTF-8.
-    return isinstance(value, str) and len(value) <= _TEXT and not re.search("[\ud800-\udfff]", value)
+    return isinstance(value, str) and len(value) <= most and not re.search("[\ud800-\udfff]", value)
 
 
 def _whole(value: Any, low: int = -(1 << 31), high: int = (1 << 31) - 1) -> bool:
@@ -187,7 +188,9 @@ def _pair(value: Any, first: Callable[[Any], bool], second: Callable[[Any], bool
 
 
 def _labels(value: list[str]) -> bool:
-    return 0 < len(set(value)) == len(value) <= MOST_LABELS and all(_text(label) and label.strip() for label in value)
+    return 0 < len(set(value)) == len(value) <= MOST_LABELS and all(
+        _text(label, _LABEL) and label.strip() for label in value
+    )
 
 
 _WORDS = _Field(_text, f"text of at most {_TEXT} characters")
@@ -198,7 +201,7 @@ _QUANTIZATION = _Field(lambda value: _pair(value, _number, _whole), "a finite sc
 _FIELDS: Mapping[str, _Field] = {
     "name": _WORDS,
     "format": _WORDS,
-    "labels": _Field(_labels, f"1 to {MOST_LABELS} different names of at most {_TEXT} characters"),
+    "labels": _Field(_labels, f"1 to {MOST_LABELS} different names of at most {_LABEL} characters"),
     "height": _SIDE,
     "width": _SIDE,
     "pixel_range": _Field(

@@ -154,7 +154,7 @@ def _check_size(root: Any, size: int) -> None:
 
 def _parts(table: Any) -> Iterator[Any]:
     """Yield the lengths of a table's vectors and texts, each before what is in it, and the tables in it."""
-    kind = type(table)
+    kind: Any = type(table)
     for field in _fields(kind):
         read = getattr(table, field)
         if hasattr(kind, f"{field}Length"):

@@ -21,7 +21,7 @@ import numpy as np
 from cifar_edge.errors import CifarEdgeError, ModelError
 from cifar_edge.system.files import atomic, cache_dir
 from cifar_edge.system.silence import silenced
-from cifar_edge.tflite.interpreter import VERSION, refusal
+from cifar_edge.tflite.interpreter import VERSION, random_pixels, refusal
 
 MEMORY = 1 << 30
 """Bytes that loading and one image may take, beside four times the file: LiteRT packs weights, and widens float16."""
@@ -85,7 +85,7 @@ def _verdict(content: bytes, name: str) -> str:
     _limit_memory(_allowed(content))
     try:
         model = EdgeModel.from_bytes(content, name)
-        model.predict(np.zeros((1, model.height, model.width, 3), np.uint8))
+        model.predict(random_pixels((1, model.height, model.width, 3), np.uint8))
     except MemoryError as error:
         return str(refusal(name, error))
     except CifarEdgeError as error:
