@@ -315,12 +315,12 @@ def _record(
     number: int, name: str, path: Path, timed: _Timed, evaluation: Evaluation | None, robust: Robustness | None
 ) -> ModelRecord:
     content = path.read_bytes()
-    graph = operations(content)
+    graph = operations(content, str(path))
     macs, precision = sum(operation.macs for operation in graph), _precision(graph)
     return ModelRecord(
         name=name,
         size=len(content),
-        parameters=parameters(content),
+        parameters=parameters(content, str(path)),
         macs=macs,
         precision=precision,
         footprints=timed.footprints[number],

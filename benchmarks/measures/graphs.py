@@ -9,7 +9,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from cifar_edge.tflite.graph import pack, unpack
+from cifar_edge.tflite.graph import pack, reading, unpack
+from cifar_edge.tflite.names import IN_MEMORY
 
 PRECISIONS = ("int8", "float32")
 
@@ -51,18 +52,23 @@ def matrix_product(rows: int, inner: int, columns: int, precision: str) -> bytes
     return pack(model)
 
 
-def prefixes(content: bytes) -> list[bytes]:
+def prefixes(content: bytes, name: str = IN_MEMORY) -> list[bytes]:
     """Cut a `.tflite` model after each of its operations.
 
     Args:
         content: the file's bytes.
+        name: of the file, for errors.
 
     Returns:
         A model with the first operation, one with the first two, ..., the whole one. Its outputs are
         what the rest would have read, so nothing of it can be left out.
+
+    Raises:
+        ModelError: the graph is damaged.
     """
-    count = len(unpack(content).subgraphs[0].operators)
-    return [_prefix(content, length) for length in range(1, count + 1)]
+    with reading(name):
+        count = len(unpack(content, name).subgraphs[0].operators)
+        return [_prefix(content, length) for length in range(1, count + 1)]
 
 
 def _prefix(content: bytes, length: int) -> bytes:
@@ -78,7 +84,7 @@ def _prefix(content: bytes, length: int) -> bytes:
     return pack(model)
 
 
-def batched(content: bytes, batch: int) -> bytes:
+def batched(content: bytes, batch: int, name: str = IN_MEMORY) -> bytes:
     """Make a `.tflite` model take several images at a time.
 
     LiteRT's own resizing stops at a RESHAPE to a constant shape, which most classifiers end with.
@@ -86,23 +92,28 @@ def batched(content: bytes, batch: int) -> bytes:
     Args:
         content: the bytes of a model that takes one image.
         batch: how many images the new one takes.
+        name: of the file, for errors.
+
+    Raises:
+        ModelError: the graph is damaged.
     """
-    model = unpack(content)
-    model.metadata = None  # a card would not be of this graph
-    graph = model.subgraphs[0]
-    for tensor in graph.tensors:
-        computed = model.buffers[tensor.buffer].data is None
-        if computed and tensor.shape is not None and len(tensor.shape) and tensor.shape[0] == 1:
-            tensor.shape = [batch, *tensor.shape[1:]]
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        is_reshape = schema.BuiltinOperator.RESHAPE in (code.builtinCode, code.deprecatedBuiltinCode)
-        if is_reshape and (shape := model.buffers[graph.tensors[operator.inputs[1]].buffer]).data is not None:
-            operator.builtinOptions = None  # it may hold the shape once more
-            first, *others = np.frombuffer(bytes(shape.data), np.int32)
-            sizes = np.array([batch if first == 1 else first, *others], np.int32)
-            shape.data = sizes.view(np.uint8)
-    return pack(model)
+    with reading(name):
+        model = unpack(content, name)
+        model.metadata = None  # a card would not be of this graph
+        graph = model.subgraphs[0]
+        for tensor in graph.tensors:
+            computed = model.buffers[tensor.buffer].data is None
+            if computed and tensor.shape is not None and len(tensor.shape) and tensor.shape[0] == 1:
+                tensor.shape = [batch, *tensor.shape[1:]]
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            is_reshape = schema.BuiltinOperator.RESHAPE in (code.builtinCode, code.deprecatedBuiltinCode)
+            if is_reshape and (shape := model.buffers[graph.tensors[operator.inputs[1]].buffer]).data is not None:
+                operator.builtinOptions = None  # it may hold the shape once more
+                first, *others = np.frombuffer(bytes(shape.data), np.int32)
+                sizes = np.array([batch if first == 1 else first, *others], np.int32)
+                shape.data = sizes.view(np.uint8)
+        return pack(model)
 
 
 def _tensor(name: str, shape: Sequence[int], buffer: int, precision: str) -> Any:

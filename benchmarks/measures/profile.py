@@ -49,14 +49,20 @@ def profile(
         progress: called after each round.
     """
     content = path.read_bytes()
-    pieces = [load_interpreter(piece, threads).invoke for piece in prefixes(content)]
+    pieces = [load_interpreter(piece, threads).invoke for piece in prefixes(content, str(path))]
     medians = 1e6 * np.array([np.median(times, axis=1) for times in in_turn(pieces, rounds, progress)])
     costs = np.diff(medians, axis=0, prepend=0)
     middle = np.median(costs, axis=1)
     # Of a median, from the quartiles: a busy computer's outliers do not count.
     errors = np.subtract(*np.percentile(costs, (75, 25), axis=1)) / 1.349 * 1.2533 / np.sqrt(costs.shape[1])
     return [
-        OperationTime(operation.name, operation.outputs[0].shape, operation.macs, float(time), float(error))
+        OperationTime(
+            operation.name,
+            operation.outputs[0].shape if operation.outputs else (),
+            operation.macs,
+            float(time),
+            float(error),
+        )
         # After the main graph's operations come those of loops and branches, which are part of these.
-        for operation, time, error in zip(operations(content), middle, errors, strict=False)
+        for operation, time, error in zip(operations(content, str(path)), middle, errors, strict=False)
     ]

@@ -55,7 +55,7 @@ def _with_batch(model: Path, batch: int, folder: Path) -> Path:
     from cifar_edge.benchmarks.measures.graphs import batched  # the schema takes memory that is not the model's
 
     file = folder / f"{model.stem}-{batch}.tflite"
-    file.write_bytes(batched(model.read_bytes(), batch))
+    file.write_bytes(batched(model.read_bytes(), batch, str(model)))
     return file
 
 

@@ -108,7 +108,7 @@ def classify_folder(
 
     def classify(files: Iterable[str]) -> Iterator[Row]:
         rows = classify_files(files, classifier(setup), readers_for(setup.workers, places))
-        return rows if sort_into is None else sort_photos(rows, Path(sort_into), link)
+        return rows if sort_into is None else sort_photos(rows, Path(sort_into), link, setup.model.labels)
 
     if place is None:
         return _reported(classify(files), page, say, timed=True)

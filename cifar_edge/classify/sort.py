@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.results.row import Row
+from cifar_edge.results.row import UNKNOWN, Row
 from cifar_edge.system.files import LONGEST, atomic, only_process
 from cifar_edge.system.uris import Uri
 
@@ -39,8 +42,12 @@ def check_folder(folder: Path, paths: Sequence[Path | Uri]) -> None:
             pass
 
 
-def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row, None, None]:
+def sort_photos(
+    rows: Iterable[Row], folder: Path, link: bool, labels: Iterable[str] = ()
+) -> Generator[Row, None, None]:
     """Copy each row's photo into `folder/<label>`, or link to it from there, and pass the row on.
+
+    With all `labels` that the rows may have, no two share a folder: see `folder_names`.
 
     Nothing is overwritten. If another photo has the same name, a digest of the content is added to the name (for a
     link, a digest of its target), so the same photo is there once. A photo that can no longer be read to its end, or
@@ -51,7 +58,7 @@ def sort_photos(rows: Iterable[Row], folder: Path, link: bool) -> Generator[Row,
         OSError: a photo cannot be copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    put = _link if link else _copy
+    put = functools.partial(_link if link else _copy, names=folder_names(labels))
     with only_process(folder):
         for row in rows:
             yield row if row.error else _sorted(row, put, folder)
@@ -72,17 +79,17 @@ def _sorted(row: Row, put: Callable[[Row, Path], None], folder: Path) -> Row:
     return replace(row, label="", confidence=None, top=(), error=f"could not be copied: {reason}")
 
 
-def _link(row: Row, folder: Path) -> None:
+def _link(row: Row, folder: Path, names: Mapping[str, str]) -> None:
     target = Path(row.path).absolute()
-    place = _place(row, folder)
+    place = _place(row, folder, names)
     if os.path.lexists(place) and not (place.is_symlink() and place.readlink() == target):
         place = _with_digest(place, hashlib.sha256(os.fsencode(target)).hexdigest())
     if not os.path.lexists(place):
         place.symlink_to(target)
 
 
-def _copy(row: Row, folder: Path) -> None:
-    place = _place(row, folder)
+def _copy(row: Row, folder: Path, names: Mapping[str, str]) -> None:
+    place = _place(row, folder, names)
     if os.path.lexists(place):
         digest = _digest(row.path)
         if not (place.is_file() and _digest(place) == digest):
@@ -113,9 +120,9 @@ def _digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _place(row: Row, folder: Path) -> Path:
+def _place(row: Row, folder: Path, names: Mapping[str, str]) -> Path:
     """Make the folder of a photo's label; return the photo's place there if its name is free."""
-    home = folder / folder_name(row.label)
+    home = folder / (names.get(row.label) or folder_name(row.label))
     home.mkdir(exist_ok=True)
     return home / Path(row.path).name
 
@@ -124,6 +131,34 @@ def _with_digest(place: Path, digest: str) -> Path:
     return place.with_name(f"{place.stem[:LONGEST]}-{digest[:12]}{place.suffix}")
 
 
+def folder_names(labels: Iterable[str]) -> dict[str, str]:
+    """Return a safe folder name for each label, and for "unknown".
+
+    Names that some file system takes for one, as `Cat` and `cat`, get a digest of their label.
+    """
+    names = {label: folder_name(label) for label in (*labels, UNKNOWN)}
+    alike = Counter(map(_folded, names.values()))
+    return {label: name if alike[_folded(name)] == 1 else _marked(name, label) for label, name in names.items()}
+
+
 def folder_name(label: str) -> str:
-    """Return a label as a safe folder name: special characters become `%` and their code point."""
-    return re.sub(r"[^\w ()+,-]", lambda odd: f"%{ord(odd[0]):02X}", label)[:LONGEST] or "%"
+    """Return a label as a safe folder name: special characters become `%` and their code point.
+
+    A name that Windows keeps for itself, such as `con`, has its first letter changed like that. A long one is cut, and
+    gets a digest of the label.
+    """
+    name = re.sub(r"[^\w ()+,-]| +$|^(?=(con|prn|aux|nul|(com|lpt)[\d¹²³])$).", _escaped, label, flags=re.IGNORECASE)
+    return (name if len(name) <= LONGEST else _marked(name, label)) or "%"
+
+
+def _escaped(odd: re.Match[str]) -> str:
+    return "".join(f"%{ord(character):02X}" for character in odd[0])
+
+
+def _marked(name: str, label: str) -> str:
+    # No other name has a `~`.
+    return f"{name[: LONGEST - 13]}~{hashlib.sha256(label.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -7,15 +7,32 @@ of the whole file, so graph and card can only change together.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
+import re
+import reprlib
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from cifar_edge.errors import ModelError
+import numpy as np
+
+from cifar_edge.errors import ModelError, first_line
+from cifar_edge.photos.decode import FITS
+
+MOST_LABELS = 50_000
+"""Classes of a model; ImageNet has 21,841."""
+
+MOST_PIXELS = 4096 * 4096
+"""Pixels of a model's input."""
+
+# Bytes of the two files, and of the end of the `.tflite` file that holds them.
+_JSON, _LABELS, _END = 1 << 16, 1 << 20, 1 << 21
+
+_TEXT, _LABEL = 1000, 200  # characters of a field, and of a label
 
 # A fixed time keeps exports of the same run byte-identical; a zip file cannot hold an earlier one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -86,8 +103,8 @@ def with_place_for_seal(graph: bytes) -> bytes:
 
 def seal(content: bytes) -> bytes:
     """Put the digest of a whole file, graph and card, into the place that its graph keeps for it."""
-    before, _, after = _parts(content)
-    return before + _digest(before, after) + after
+    start = content.find(_SEAL) + len(_SEAL)
+    return content[:start] + _digest(content, start) + content[start + _DIGEST :]
 
 
 def read_card(content: bytes, path: Path) -> Card | None:
@@ -98,31 +115,114 @@ def read_card(content: bytes, path: Path) -> Card | None:
         path: of the file, for errors.
 
     Raises:
-        ModelError: graph and card are not together what they were when the file was written.
+        ModelError: graph and card are not together what they were when the file was written, or a field is wrong:
+            anybody can compute the digest.
     """
     if _SEAL not in content and _ENTRY.encode() not in content:
         return None
-    before, sealed, after = _parts(content)
-    if sealed != _digest(before, after):
+    start = content.find(_SEAL) + len(_SEAL)
+    if content[start : start + _DIGEST] != _digest(content, start):
         raise ModelError(f"{path}: edited or cut off since it was written; copy or export the model again")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            labels = archive.read("labels.txt").decode().splitlines()
-            fields = json.loads(archive.read("card.json"))
-        known = {field.name for field in dataclasses.fields(Card)}  # a later version may add to them
-        pairs = {name: tuple(fields[name]) for name in ("pixel_range", "input_quantization", "output_quantization")}
-        return Card(labels=tuple(labels), **{name: fields[name] for name in fields.keys() & known} | pairs)
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path}: its card is of another version ({error!r}); use the cifar-edge that wrote it, or export again"
-        ) from error
+        fields = _unpacked(content)
+    except Exception as error:  # a damaged archive makes `zipfile` raise anything
+        reason = first_line(error)[:_TEXT]
+        raise ModelError(f"{path}: its card cannot be read ({reason}); export the model again") from error
+    for name, field in _FIELDS.items():
+        if name not in fields:
+            raise ModelError(f"{path}: its card has no {name}; use the cifar-edge that wrote it, or export again")
+        if not field.accepts(fields[name]):
+            found = reprlib.repr(fields[name])
+            raise ModelError(f"{path}: its card's {name} should be {field.kind}, not {found}; export the model again")
+    known = ((name, fields[name]) for name in _FIELDS)  # a later version may add to them
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known}
+    return Card(**values)
 
 
-def _parts(content: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split a file at its seal: what stands before the digest, the digest, and what follows."""
-    start = content.find(_SEAL) + len(_SEAL)
-    return content[:start], content[start : start + _DIGEST], content[start + _DIGEST :]
+def _digest(content: bytes, start: int) -> bytes:
+    """Return the digest of a whole file but for the one that begins at `start`."""
+    digest = hashlib.sha256(memoryview(content)[:start])
+    digest.update(memoryview(content)[start + _DIGEST :])
+    return digest.digest()
 
 
-def _digest(before: bytes, after: bytes) -> bytes:
-    return hashlib.sha256(before + after).digest()
+def _unpacked(content: bytes) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(content[-_END:])) as archive:
+        labels = _member(archive, "labels.txt", _LABELS).decode(errors="surrogateescape").splitlines()
+        return {**json.loads(_member(archive, "card.json", _JSON)), "labels": labels}
+
+
+def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return the content of a file in an archive."""
+    members = [member for member in archive.infolist() if member.orig_filename == name]  # `filename` ends at a NUL
+    if len(members) != 1:
+        raise ValueError(f"{name} is there {len(members)} times")
+    if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is neither stored nor deflated")
+    if members[0].file_size > most:
+        raise ValueError(f"{name} has more than {most:,} bytes")
+    with archive.open(members[0]) as file:
+        return file.read(most + 1)  # `read()` would first unpack all, also where the directory says less
+
+
+class _Field(NamedTuple):
+    accepts: Callable[[Any], bool]
+    kind: str  # in words
+
+
+def _text(value: Any, most: int = _TEXT) -> bool:
+    # JSON can spell half a character, which no file takes; `_unpacked` makes one of what is not UTF-8.
+    return isinstance(value, str) and len(value) <= most and not re.search("[\ud800-\udfff]", value)
+
+
+def _whole(value: Any, low: int = -(1 << 31), high: int = (1 << 31) - 1) -> bool:
+    return type(value) is int and low <= value <= high  # True is an `int` too
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= float(np.finfo(np.float32).max)  # NaN is not
+
+
+def _pair(value: Any, first: Callable[[Any], bool], second: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and len(value) == 2 and first(value[0]) and second(value[1])
+
+
+def _labels(value: list[str]) -> bool:
+    return 0 < len(set(value)) == len(value) <= MOST_LABELS and all(
+        _text(label, _LABEL) and label.strip() for label in value
+    )
+
+
+_WORDS = _Field(_text, f"text of at most {_TEXT} characters")
+_WORDS_OR_NULL = _Field(lambda value: value is None or _text(value), f"{_WORDS.kind}, or null")
+_SIDE = _Field(lambda value: _whole(value, 1, MOST_PIXELS), f"a whole number from 1 to {MOST_PIXELS}")
+_QUANTIZATION = _Field(lambda value: _pair(value, _number, _whole), "a finite scale and a whole zero point")
+
+_FIELDS: Mapping[str, _Field] = {
+    "name": _WORDS,
+    "format": _WORDS,
+    "labels": _Field(_labels, f"1 to {MOST_LABELS} different names of at most {_LABEL} characters"),
+    "height": _SIDE,
+    "width": _SIDE,
+    "pixel_range": _Field(
+        lambda value: _pair(value, _number, _number) and bool(np.float32(value[0]) < np.float32(value[1])),
+        "two finite numbers, the lower one first",
+    ),
+    "fit": _Field(FITS.__contains__, f"one of {', '.join(FITS)}"),
+    "input_quantization": _QUANTIZATION,
+    "output_quantization": _QUANTIZATION,
+    "accuracy": _Field(
+        lambda value: value is None or (_number(value) and 0 <= value <= 1), "a number from 0 to 1, or null"
+    ),
+    "test_images": _Field(lambda value: _whole(value, 0), "a whole number from 0 to 2147483647"),
+    "test_sha256": _Field(
+        lambda value: value is None or (_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None),
+        "64 hexadecimal digits, or null",
+    ),
+    "run": _WORDS_OR_NULL,
+    "versions": _Field(
+        lambda value: isinstance(value, dict) and all(map(_text, [*value, *value.values()])),
+        "names and numbers of packages",
+    ),
+    "licence": _WORDS_OR_NULL,
+}

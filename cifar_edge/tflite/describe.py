@@ -54,13 +54,13 @@ def shipped() -> list[tuple[str, ...]]:
 def describe(model: EdgeModel) -> list[tuple[str, str]]:
     """List what a model's graph says, then what its card says, as pairs of a name and a text."""
     content = model.content
-    graph = operations(content)
+    graph = operations(content, str(model.path))
     kinds = dict.fromkeys(operation.name for operation in graph)
     facts = {
         "input": f"{model.width}x{model.height} pixels, {model.dtype}{_quantized(model.input_quantization)}",
         "output": f"{len(model.labels)} classes{_quantized(model.output_quantization)}",
         "operations": f"{len(graph)} ({', '.join(kinds)})",
-        "parameters": f"{parameters(content):,}",
+        "parameters": f"{parameters(content, str(model.path)):,}",
         "file": f"{len(content):,} bytes",
     }
     if model.card is None:
@@ -70,7 +70,7 @@ def describe(model: EdgeModel) -> list[tuple[str, str]]:
         "pixel_range": "{:g} to {:g}".format(*model.pixel_range),
         "versions": ", ".join(f"{name} {number}" for name, number in model.card.versions.items()),
         "accuracy": f"{model.card.accuracy:.2%} of {model.card.test_images:,} test images"
-        if model.card.accuracy
+        if model.card.accuracy is not None
         else None,
     }
     shown_above = ("height", "width", "input_quantization", "output_quantization", "test_images")

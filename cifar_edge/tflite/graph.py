@@ -5,7 +5,11 @@ Source: the TFLite schema (`schema.fbs`), as LiteRT ships it.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +17,16 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from cifar_edge.errors import ModelError, first_line
+from cifar_edge.tflite.names import IN_MEMORY
+
 MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 """Operations made of multiply-accumulates."""
+
+MOST_TABLES = 100_000
+"""Tables of a graph, as the schema calls them: each operation, tensor and buffer is one or two."""
+
+MOST_AXES = 16  # of a tensor; LiteRT's operations take up to 8
 
 _OPERATIONS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
@@ -32,47 +44,66 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation ("CONV_2D", ...) with what it reads and writes."""
+    """An operation ("CONV_2D", ...) with what it reads and writes.
+
+    Attributes:
+        name: as the schema calls it, or of a custom operation.
+        inputs: tensors it reads.
+        outputs: tensors it writes.
+        macs: multiply-accumulates, those on padding included: a bias, an addition or an activation is none.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    macs: int
 
     @property
     def weights(self) -> Tensor | None:
         """The second factor of its multiply-accumulates; None if it does not do any."""
         return self.inputs[1] if self.name in MULTIPLYING else None
 
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates, those on padding included: a bias, an addition or an activation is none."""
-        if self.weights is None:
-            return 0
-        results, weights = math.prod(self.outputs[0].shape), self.weights.shape
-        if self.name == "TRANSPOSE_CONV":  # each input value meets (outputs, height, width) weights
-            return math.prod(self.inputs[2].shape) * math.prod(weights[:3])
-        if self.name == "DEPTHWISE_CONV_2D":  # weights (1, height, width, outputs)
-            return results * math.prod(weights[1:3])
-        if self.name == "BATCH_MATMUL":  # the first factor's last axis is summed over
-            return results * self.inputs[0].shape[-1]
-        return results * math.prod(weights[1:])  # weights (outputs, ...), all the rest is summed over
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what a damaged graph makes the schema's code raise, which may be any exception, into `ModelError`.
+
+    Args:
+        name: of the file.
+    """
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{name}: its graph is damaged ({first_line(error)}); export or copy it again") from error
 
 
-def operations(content: bytes) -> list[Operation]:
+def operations(content: bytes, name: str = IN_MEMORY) -> list[Operation]:
     """List the operations of a `.tflite` model in the order they run; the bodies of loops and branches follow.
 
     Args:
         content: the file's bytes; an appended card does not matter.
+        name: of the file, for errors.
+
+    Raises:
+        ModelError: the graph is damaged.
     """
-    model = unpack(content)
-    return [operation for graph in model.subgraphs for operation in _operations(model, graph)]
+    with reading(name):
+        model = unpack(content, name)
+        return [operation for graph in model.subgraphs for operation in _operations(model, graph)]
 
 
-def parameters(content: bytes) -> int:
-    """Count the numbers that a `.tflite` model stores: weights, biases, and the few that set up operations."""
-    model = unpack(content)
-    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
-    return sum(math.prod(_tensor(tensor).shape) for tensor in tensors if model.buffers[tensor.buffer].data is not None)
+def parameters(content: bytes, name: str = IN_MEMORY) -> int:
+    """Count the numbers that a `.tflite` model stores: weights, biases, and the few that set up operations.
+
+    Arguments and errors are those of `operations`.
+    """
+    with reading(name):
+        model = unpack(content, name)
+        tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+        stored = [tensor for tensor in tensors if model.buffers[tensor.buffer].data is not None]
+        return sum(math.prod(_tensor(tensor).shape) for tensor in stored)
 
 
 def with_metadata(content: bytes, name: str, value: bytes) -> bytes:
@@ -86,9 +117,15 @@ def with_metadata(content: bytes, name: str, value: bytes) -> bytes:
     return pack(model)
 
 
-def unpack(content: bytes) -> Any:
-    """Read the content of a `.tflite` file into the schema's own objects (`ModelT`), which can be changed."""
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+def unpack(content: bytes, name: str = IN_MEMORY) -> Any:
+    """Read the content of a `.tflite` file into the schema's own objects (`ModelT`), which can be changed.
+
+    Arguments and errors are those of `operations`; that its numbers make sense is not checked.
+    """
+    with reading(name):
+        root = schema.Model.GetRootAs(content, 0)
+        _check_size(root, len(content))
+        return schema.ModelT.InitFromObj(root)
 
 
 def pack(model: Any) -> bytes:
@@ -98,21 +135,75 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def _operations(model: Any, graph: Any) -> list[Operation]:
-    tensors = [_tensor(tensor) for tensor in graph.tensors]
-    return [
-        Operation(
-            _operation_name(model.operatorCodes[operator.opcodeIndex]),
-            # An index of -1 stands for an optional tensor that is not there.
-            tuple(tensors[index] for index in _or_empty(operator.inputs) if index >= 0),
-            tuple(tensors[index] for index in _or_empty(operator.outputs)),
-        )
-        for operator in _or_empty(graph.operators)
-    ]
+def _check_size(root: Any, size: int) -> None:
+    """Raise `ValueError` if the parts of a graph are together much larger than its file.
+
+    Those of a hostile file may lie on one another: a thousand subgraphs share a thousand tensors with one long name.
+    """
+    tables, length, waiting = 1, 0, [root]
+    while waiting:
+        for part in _parts(waiting.pop()):
+            if isinstance(part, int):
+                length += part
+            else:
+                tables, length = tables + 1, length + 8  # bytes: its place in a vector, and of its layout
+                waiting.append(part)
+            if length > 2 * size or tables > MOST_TABLES:
+                raise ValueError(f"its parts overlap, or are more than {MOST_TABLES:,}")
+
+
+def _parts(table: Any) -> Iterator[Any]:
+    """Yield the lengths of a table's vectors and texts, each before what is in it, and the tables in it."""
+    kind: Any = type(table)
+    for field in _fields(kind):
+        read = getattr(table, field)
+        if hasattr(kind, f"{field}Length"):
+            count = getattr(table, f"{field}Length")()
+            yield count
+            if not hasattr(kind, f"{field}AsNumpy"):  # no numbers
+                yield from map(read, range(count))
+        elif create := getattr(schema, f"{field}Creator", None):  # options of an operation, with no tables in them
+            if options := create(getattr(table, f"{field}Type")(), read()):
+                yield from (len(value) for value in vars(options).values() if isinstance(value, bytes | np.ndarray))
+        elif isinstance(value := read(), bytes):
+            yield len(value)
+        elif hasattr(value, "_tab"):
+            yield value
+
+
+@functools.cache
+def _fields(kind: Any) -> list[str]:
+    """Return the names of a table's fields: each is a method, among others."""
+    others = re.compile("_.*|Init|GetRootAs.*|.*(Length|AsNumpy|IsNone|HasIdentifier)")
+    return [name for name in vars(kind) if not others.fullmatch(name)]
+
+
+def _operations(model: Any, graph: Any) -> Iterator[Operation]:
+    tensors = dict(enumerate(map(_tensor, _or_empty(graph.tensors))))
+    for operator in _or_empty(graph.operators):
+        name = _operation_name(model.operatorCodes[operator.opcodeIndex])
+        # An index of -1 stands for an optional tensor that is not there.
+        inputs = tuple(tensors[index] for index in _or_empty(operator.inputs) if index != -1)
+        outputs = tuple(tensors[index] for index in _or_empty(operator.outputs))
+        yield Operation(name, inputs, outputs, _macs(name, inputs, outputs) if name in MULTIPLYING else 0)
+
+
+def _macs(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    results, weights = math.prod(outputs[0].shape), inputs[1].shape
+    if name == "TRANSPOSE_CONV":  # each input value meets (outputs, height, width) weights
+        return math.prod(inputs[2].shape) * math.prod(weights[:3])
+    if name == "DEPTHWISE_CONV_2D":  # weights (1, height, width, outputs)
+        return results * math.prod(weights[1:3])
+    if name == "BATCH_MATMUL":  # the first factor's last axis is summed over
+        return results * inputs[0].shape[-1]
+    return results * math.prod(weights[1:])  # weights (outputs, ...), all the rest is summed over
 
 
 def _tensor(tensor: Any) -> Tensor:
-    return Tensor(tensor.name.decode(), tuple(map(int, _or_empty(tensor.shape))), _TYPES[tensor.type])
+    shape = _or_empty(tensor.shape)
+    if len(shape) > MOST_AXES or min(shape, default=0) < 0:
+        raise ValueError("a tensor has no possible shape")
+    return Tensor((tensor.name or b"").decode(), tuple(map(int, shape)), _TYPES[tensor.type])
 
 
 def _operation_name(code: Any) -> str:

@@ -11,16 +11,33 @@ from numpy.typing import NDArray
 
 from cifar_edge.errors import ModelError, first_line
 from cifar_edge.system.silence import silenced
+from cifar_edge.tflite.names import IN_MEMORY
 
 with silenced():
     try:
+        import ai_edge_litert as package
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError:  # 32-bit ARM has no LiteRT, only its predecessor
+        import tflite_runtime as package
         from tflite_runtime.interpreter import Interpreter
+
+VERSION: str = package.__version__
+
+
+def refusal(name: str, error: Exception) -> ModelError:
+    """Return the error for what LiteRT raises for a graph, which may be any exception.
+
+    Args:
+        name: of the file.
+        error: by LiteRT.
+    """
+    if isinstance(error, MemoryError):
+        return ModelError(f"{name}: there is not enough memory to load it and classify one image; use a smaller model")
+    return ModelError(f"{name}: not a TFLite model that runs here ({first_line(error)}); export or copy it again")
 
 
 def load_interpreter(
-    content: bytes, threads: int = 1, shape: tuple[int, ...] | None = None, name: str = "a graph in memory"
+    content: bytes, threads: int = 1, shape: tuple[int, ...] | None = None, name: str = IN_MEMORY
 ) -> Any:
     """Return LiteRT's interpreter of a `.tflite` file's bytes, ready for its input.
 
@@ -39,10 +56,8 @@ def load_interpreter(
             if shape:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
             interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{name}: not a TFLite model that runs here ({first_line(error)}); export or copy it again"
-        ) from error
+    except Exception as error:
+        raise refusal(name, error) from error
     return interpreter
 
 
@@ -61,7 +76,7 @@ def litert(model: Path | bytes, threads: int = 1, batch: int = 1) -> Network:
     Raises:
         ModelError: not a model that runs here.
     """
-    content, name = (model, "a graph in memory") if isinstance(model, bytes) else (model.read_bytes(), str(model))
+    content, name = (model, IN_MEMORY) if isinstance(model, bytes) else (model.read_bytes(), str(model))
     interpreter = load_interpreter(content, threads, name=name)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     pixels = random_pixels((batch, *source["shape"][1:]), source["dtype"])
@@ -78,5 +93,5 @@ def litert(model: Path | bytes, threads: int = 1, batch: int = 1) -> Network:
 def random_pixels(shape: Any, dtype: Any) -> NDArray[Any]:
     """What stands for images; how long a network takes does not depend on it."""
     low = -128 if np.dtype(dtype) == np.int8 else 0
-    pixels: NDArray[Any] = np.random.default_rng(0).integers(low, low + 256, shape).astype(dtype)
+    pixels: NDArray[Any] = np.random.default_rng(0).integers(low, low + 256, shape, np.int16).astype(dtype)
     return pixels

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.errors import ModelError, UsageError
-from cifar_edge.tflite.card import Card, read_card
-from cifar_edge.tflite.interpreter import load_interpreter
-from cifar_edge.tflite.names import find_model
+from cifar_edge.tflite.card import MOST_LABELS, MOST_PIXELS, Card, read_card
+from cifar_edge.tflite.interpreter import load_interpreter, refusal
+from cifar_edge.tflite.names import MODELS, find_model, read_model
+from cifar_edge.tflite.trial import try_out
 
 BATCH = 32  # small images of one call, where the graph can
 
@@ -29,7 +32,8 @@ class EdgeModel:
         probabilities = model.predict(image[None])[0]
         print(model.labels[probabilities.argmax()], probabilities.max())
 
-    Several threads may use it at once: each gets an interpreter of its own.
+    Several threads may use it at once: each gets an interpreter of its own. A file that did not come with this package
+    is first tried in a process of its own; `from_bytes` trusts its caller.
 
     Args:
         path: the file, or a name for `find_model`; its card says what the graph does not.
@@ -53,8 +57,8 @@ class EdgeModel:
         accelerated: whether LiteRT has handed the graph to XNNPACK, which is several times as quick.
 
     Raises:
-        UsageError: no such file, or not as many labels as outputs.
-        ModelError: not a TFLite image classifier, or its card does not describe it.
+        UsageError: no such file, not as many labels as outputs, or a pixel range without contrast.
+        ModelError: not a TFLite image classifier, or its card does not describe it, or it crashes LiteRT.
     """
 
     def __init__(
@@ -65,7 +69,11 @@ class EdgeModel:
         pixel_range: tuple[float, float] | None = None,
     ) -> None:
         found = find_model(path)
-        self._set_up(found.read_bytes(), found, threads, labels, pixel_range)
+        content = read_model(found)
+        card = read_card(content, found)
+        if found.parent != MODELS:
+            try_out(content, found)
+        self._set_up(content, found, card, threads, labels, pixel_range)
 
     @classmethod
     def from_bytes(
@@ -78,57 +86,78 @@ class EdgeModel:
     ) -> Self:
         """Make a model of a `.tflite` file's bytes; `name` stands for its path, the rest is as for the class."""
         model = cls.__new__(cls)
-        model._set_up(content, Path(name), threads, labels, pixel_range)
+        model._set_up(content, Path(name), read_card(content, Path(name)), threads, labels, pixel_range)
         return model
 
     def _set_up(
         self,
         content: bytes,
         path: Path,
+        card: Card | None,
         threads: int,
         labels: Sequence[str] | None,
         pixel_range: tuple[float, float] | None,
     ) -> None:
-        self.path, self.content, self._threads = path, content, threads
+        self.path, self.content, self.card, self._threads = path, content, card, threads
         interpreter = load_interpreter(content, threads, name=str(path))
         classes = self._read_graph(interpreter)
         self._free: dict[int, list[Any]] = {1: [interpreter], BATCH: []}  # by images a call; those no thread is using
-        self.card = read_card(content, path)
-        if self.card:
-            self._check_card(self.card, classes)
+        if card:
+            self._check_card(card, classes)
         if labels is not None and len(labels) != classes:
             raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
         natural = _natural_range(self.dtype, *self.input_quantization)
-        self.labels = tuple(self.card.labels if self.card else map(str, range(classes)) if labels is None else labels)
-        self.pixel_range = self.card.pixel_range if self.card else pixel_range or natural
+        self.labels = tuple(card.labels if card else map(str, range(classes)) if labels is None else labels)
+        self.pixel_range = card.pixel_range if card else pixel_range or natural
         self._encoding = _encoding(self.dtype, self.input_quantization, self.pixel_range)
+        if not np.isfinite(self._encoding).all() or self._encoding[0] == self._encoding[-1]:
+            wrong = UsageError if pixel_range and not card else ModelError
+            raise wrong(f"{path}: pixels from {{:g}} to {{:g}} are all the same to it".format(*self.pixel_range))
         self._takes_bytes = self.dtype == np.uint8 and np.array_equal(self._encoding, np.arange(256))
         self._logits = self._batches = False
-        bright = np.linspace(16, 256, BATCH, dtype=int)[:, None, None, None]  # so that answers differ
-        noise = np.random.default_rng(0).integers(0, bright, (BATCH, self.height, self.width, 3), np.uint8)
-        if self.card is None:
-            self._logits = not are_probabilities(self.predict(noise[::-4]))
-        if self.dtype.kind in "iu" and self.height * self.width <= SMALL:
-            self._batches = self._does_batches(noise)
-        self.note = self._overruled(self.card, labels, pixel_range) if self.card else self._assumed(labels, pixel_range)
+        small = self.height * self.width <= SMALL
+        if card is None:
+            self._logits = not are_probabilities(self.predict(self._noise(BATCH // 4 if small else 1)))
+        if self.dtype.kind in "iu" and small:
+            self._batches = self._does_batches(self._noise(BATCH))
+        self.note = self._overruled(card, labels, pixel_range) if card else self._assumed(labels, pixel_range)
+
+    def _noise(self, count: int) -> NDArray[np.uint8]:
+        """Return random images, the first one the brightest, so that answers differ."""
+        bright = np.linspace(256, 16, count, dtype=int)[:, None, None, None]
+        shape = (count, self.height, self.width, 3)
+        return np.random.default_rng(0).integers(0, bright if count > 1 else 256, shape, np.uint8)
 
     def _read_graph(self, interpreter: Any) -> int:
         """Take over what the graph says of its input and output; return the number of classes."""
-        self.accelerated = any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
-        (source, *other_inputs) = interpreter.get_input_details()
-        (target, *other_outputs) = interpreter.get_output_details()
-        shape, scores = source["shape"].tolist(), target["shape"].tolist()
-        if other_inputs or other_outputs or len(shape) != 4 or shape[::3] != [1, 3] or len(scores) != 2:
+        try:
+            sources, targets = interpreter.get_input_details(), interpreter.get_output_details()
+            self.accelerated = any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
+        except Exception as error:  # such as for a name that is not UTF-8
+            raise refusal(str(self.path), error) from error
+        takes, gives = ([detail["shape"].tolist() for detail in details] for details in (sources, targets))
+        kinds = {np.dtype(detail["dtype"]).kind for detail in (*sources, *targets)}
+        is_classifier = [shape[::3] for shape in takes] == [[1, 3]] and [shape[:-1] for shape in gives] == [[1]]
+        if not is_classifier or len(takes[0]) != 4 or not kinds <= set("fiu"):
             raise ModelError(
-                f"{self.path}: not an image classifier: takes {shape} and gives {scores}, "
+                f"{self.path}: not an image classifier: takes {reprlib.repr(takes)} and gives {reprlib.repr(gives)}, "
                 "but should take one image [1, height, width, 3] and give one row of scores [1, classes]"
             )
-        self.height, self.width = shape[1:3]
+        (source,), (target,) = sources, targets
+        self.height, self.width = takes[0][1:3]
         self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
-        self.input_quantization: tuple[float, int] = source["quantization"]
-        self.output_quantization: tuple[float, int] = target["quantization"]
+        self.input_quantization, self.output_quantization = _quantization(source), _quantization(target)
         self._input, self._output = source["index"], target["index"]
-        return int(scores[1])
+        classes = int(gives[0][1])
+        if not (0 < self.height * self.width <= MOST_PIXELS and 0 < classes <= MOST_LABELS):
+            raise ModelError(
+                f"{self.path}: takes {self.width}x{self.height} pixels and has {classes} classes; "
+                f"use a model of at most {MOST_PIXELS:,} pixels and {MOST_LABELS:,} classes"
+            )
+        for scale, _ in (self.input_quantization, self.output_quantization):
+            if not 0 <= scale < math.inf:
+                raise ModelError(f"{self.path}: is quantized with a scale of {scale:g}; export it again")
+        return classes
 
     @staticmethod
     def _overruled(card: Card, labels: Sequence[str] | None, pixel_range: tuple[float, float] | None) -> str:
@@ -138,7 +167,8 @@ class EdgeModel:
             "pixel range": pixel_range not in (None, card.pixel_range),
         }
         contradicted = " and ".join(name for name, other in given.items() if other)
-        return contradicted and f"its card's {contradicted} count, not the ones given"
+        count = "counts, not the one" if contradicted == "pixel range" else "count, not the ones"
+        return contradicted and f"its card's {contradicted} {count} given"
 
     def _assumed(self, labels: Sequence[str] | None, pixel_range: tuple[float, float] | None) -> str:
         """Say what was assumed, because neither a card nor an argument says it."""
@@ -163,6 +193,7 @@ class EdgeModel:
 
         Raises:
             UsageError: images of another shape or type.
+            ModelError: LiteRT refuses.
         """
         if images.dtype != np.uint8 or images.shape[1:] != (self.height, self.width, 3):
             raise UsageError(
@@ -185,10 +216,16 @@ class EdgeModel:
         try:
             interpreter = free.pop()
         except IndexError:
-            interpreter = load_interpreter(self.content, self._threads, images.shape)
-        interpreter.set_tensor(self._input, images if self._takes_bytes else self._encoding[images])
-        interpreter.invoke()
-        scores: NDArray[Any] = interpreter.get_tensor(self._output)
+            interpreter = load_interpreter(self.content, self._threads, images.shape, str(self.path))
+        encoded = images if self._takes_bytes else self._encoding[images]
+        try:
+            interpreter.set_tensor(self._input, encoded)
+            interpreter.invoke()
+            scores: NDArray[Any] = interpreter.get_tensor(self._output)
+        except Exception as error:
+            raise refusal(str(self.path), error) from error
+        if scores.shape != (len(images), len(self.labels)):
+            raise ModelError(f"{self.path}: gives scores {scores.shape} for {len(images)} images; export it again")
         free.append(interpreter)
         return scores
 
@@ -201,7 +238,7 @@ class EdgeModel:
         """
         try:
             together = self._scores(noise)
-        except (ModelError, ValueError, RuntimeError):
+        except ModelError:
             return False
         return np.array_equal(together[::4], np.concatenate([self._scores(image[None]) for image in noise[::4]]))
 
@@ -229,6 +266,12 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
+def _quantization(detail: Mapping[str, Any]) -> tuple[float, int]:
+    """Return scale and zero point of an input or output; (0, 0) for floats, whatever the graph says of them."""
+    quantization: tuple[float, int] = (0.0, 0) if np.dtype(detail["dtype"]).kind == "f" else detail["quantization"]
+    return quantization
+
+
 def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple[float, float]:
     """Return the default for black and white: 0 and 255, or the ends of an 8-bit input's range."""
     if not scale or dtype.itemsize > 1:
@@ -237,6 +280,7 @@ def _natural_range(dtype: np.dtype[Any], scale: float, zero_point: int) -> tuple
     return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
 
 
+@np.errstate(all="ignore")  # a range that overflows has no contrast, and is refused
 def _encoding(dtype: np.dtype[Any], quantization: tuple[float, int], pixel_range: tuple[float, float]) -> NDArray[Any]:
     """Return the graph's input value for each pixel value 0-255.
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
-from cifar_edge.errors import UsageError
+from cifar_edge.errors import ModelError, UsageError
 
 RUNS = Path("runs")
 """The folder of runs, where trainings go and exports are looked for."""
 
 MODELS = Path(__file__).parents[1] / "models"  # those that ship
+
+IN_MEMORY = "a graph in memory"
+"""The name of a graph without a file, in errors."""
+
+LARGEST = 1 << 30
+"""Bytes of a model's file; the largest image classifiers in use have a third of it."""
+
+IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
 
 
 def find_model(name: str | Path, runs: Path = RUNS) -> Path:
@@ -35,3 +44,18 @@ def find_model(name: str | Path, runs: Path = RUNS) -> Path:
             return max(exports, key=lambda export: export.stat().st_mtime_ns)
     known = ", ".join(sorted(shipped.stem for shipped in MODELS.glob("*.tflite")))
     raise UsageError(f"{name}: no such model file, none that ships ({known}), nor an export in {runs.absolute()}")
+
+
+def read_model(path: Path) -> bytes:
+    """Read a model's file.
+
+    Raises:
+        ModelError: it does not begin as a `.tflite` file does, or has more than `LARGEST` bytes.
+    """
+    with path.open("rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST:
+            raise ModelError(f"{path}: has {size / 1e9:,.1f} GB, and a model has {LARGEST / 1e9:.1f} at most")
+        if file.read(8)[4:] != IDENTIFIER:
+            raise ModelError(f"{path}: not a TFLite model; export or copy it again")
+        file.seek(0)
+        return file.read()

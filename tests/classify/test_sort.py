@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cifar_edge.classify.sort import check_folder, sort_photos
+from cifar_edge.classify.sort import check_folder, folder_name, folder_names, sort_photos
 from cifar_edge.errors import UsageError
 from cifar_edge.results.row import Row
 
@@ -88,6 +89,50 @@ def test_no_label_leads_elsewhere(label: str) -> None:
 def test_different_labels_have_different_folders() -> None:
     sort(*(row("a/1.jpg", label, "one") for label in ("a/b", "a%2Fb", "a.b", "a b")))
     assert len(list(Path("sorted").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("Cat", "cat"),
+        ("CAT", "Cat", "cat"),
+        ("Stra\xdfe", "strasse", "STRASSE"),
+        ("caf\xe9", "cafe\u0301"),
+        ("\ufb01sh", "fish"),
+        ("cat", "cat ", "cat  ", "cat."),
+        ("x" * 51, "x" * 52, "x" * 300, "X" * 300),
+        ("x" * 49 + " y", "x" * 49 + " z"),
+        ("a/b", "a%2Fb", "A/b"),
+        ("con", "CON", "%63on"),
+        ("Unknown", "cat"),
+        ("\u1fbd0", "\U0001fbd0"),
+    ],
+)
+@pytest.mark.parametrize("link", [False, True])
+def test_labels_that_a_file_system_takes_for_one_have_folders_of_their_own(labels: tuple[str, ...], link: bool) -> None:
+    rows = [row("a/1.jpg", label, "one") for label in (*labels, "unknown")]
+    for rows_in_some_order in (rows, rows[::-1]):
+        list(sort_photos(rows_in_some_order, Path("sorted"), link, labels))
+    folders = [path.name for path in Path("sorted").iterdir()]
+    assert len({unicodedata.normalize("NFKC", name).casefold() for name in folders}) == len(labels) + 1
+    assert len(folders) == len(labels) + 1
+    assert all(len(list(Path("sorted", name).iterdir())) == 1 for name in folders)
+
+
+@pytest.mark.parametrize(
+    "label", ["con", "PRN", "Aux", "nul", "com1", "LPT9", "com\xb9", "cat ", "cat  ", " ", "a.", "nul."]
+)
+def test_no_folder_has_a_name_that_windows_changes_or_keeps(label: str) -> None:
+    name = folder_name(label)
+    assert "%" in name
+    assert name == name.rstrip(" .")
+
+
+@pytest.mark.parametrize(
+    "label", ["cat", "Golden retriever", "great white shark", "console", "com10", "日本語", "x" * 50]
+)
+def test_most_labels_are_the_names_of_their_folders(label: str) -> None:
+    assert folder_names(["dog", label])[label] == label
 
 
 def test_odd_names() -> None:

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import os
+import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from cifar_edge import EdgeModel
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.export.convert import convert
+from cifar_edge.tflite.graph import pack, unpack
+from cifar_edge.tflite.names import LARGEST, find_model
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +103,7 @@ def test_what_is_no_model_is_named(run: Path, tmp_path: Path) -> None:
     content = (run / "cnn-int8.tflite").read_bytes()
     for name, wrong in (("text", b"hello"), ("empty", b""), ("truncated", content[:100_000]), ("zeros", bytes(9999))):
         (tmp_path / name).write_bytes(wrong)
-        with pytest.raises(ModelError, match=f"{name}: not a TFLite model"):
+        with pytest.raises(ModelError, match=f"{name}: (not a TFLite model|edited or cut off)"):
             EdgeModel(tmp_path / name)
 
 
@@ -111,3 +118,71 @@ def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match=r"vector\.tflite: not an image classifier"):
         EdgeModel(tmp_path / "vector.tflite")
+
+
+def changed(name: str, change: Callable[[Any, Any, Any], None]) -> bytes:
+    """Return a model that ships, changed and without its card; a change gets the graph, its input and its output."""
+    model = unpack(find_model(name).read_bytes())
+    for entry in model.metadata:
+        model.buffers[entry.buffer].data = None
+    model.metadata, graph = None, model.subgraphs[0]
+    change(graph, graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]])
+    return pack(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda graph, source, target: setattr(source, "name", b"\xff\xfe"), "not a TFLite model .*utf-8"),
+        (lambda graph, source, target: setattr(target, "name", b"\xff\xfe"), "not a TFLite model .*utf-8"),
+        (lambda graph, source, target: setattr(source, "type", 5), "not a TFLite model that runs here"),
+        (lambda graph, source, target: setattr(graph, "operators", []), "not a TFLite model .*data is null"),
+        (lambda graph, source, target: setattr(graph.tensors[graph.operators[1].inputs[1]], "buffer", 0), ".*data"),
+        (lambda graph, source, target: setattr(graph, "inputs", []), r"not an image classifier: takes \[\] and gives"),
+        (lambda graph, source, target: setattr(graph, "outputs", []), r"not an image classifier: .* gives \[\],"),
+        (lambda graph, source, target: setattr(graph, "outputs", graph.inputs), "not an image classifier"),
+        (lambda graph, source, target: setattr(graph, "outputs", [*graph.outputs, 3]), "not an image classifier"),
+    ],
+)
+def test_a_graph_that_litert_refuses_is_named(change: Callable[[Any, Any, Any], None], reason: str) -> None:
+    with pytest.raises(ModelError, match=rf"^odd\.tflite: {reason}"):
+        EdgeModel.from_bytes(changed("nano", change), "odd.tflite")
+
+
+def test_quantization_of_a_float_input_does_not_count() -> None:
+    quantization = schema.QuantizationParametersT(scale=[0.5], zeroPoint=[3])
+    content = changed("nano-float32", lambda graph, source, target: setattr(source, "quantization", quantization))
+    model = EdgeModel.from_bytes(content, "m.tflite")
+    assert (model.input_quantization, model.pixel_range) == ((0, 0), (0, 255))
+
+
+@pytest.mark.parametrize("pixel_range", [(0, 0), (255, 255), (0, 0.1), (0, float("nan")), (float("-inf"), 0)])
+def test_a_pixel_range_without_contrast_is_refused(pixel_range: tuple[float, float]) -> None:
+    bare = changed("nano", lambda *_: None)
+    assert EdgeModel.from_bytes(bare, "m.tflite", pixel_range=(255, 0)).pixel_range == (255, 0)
+    with pytest.raises(UsageError, match=r"^m\.tflite: pixels from .* to .* are all the same to it"):
+        EdgeModel.from_bytes(bare, "m.tflite", pixel_range=pixel_range)
+
+
+def test_a_huge_or_foreign_file_is_not_read(tmp_path: Path) -> None:
+    for name, head, size in (("huge", b"\x1c\0\0\0TFL3", LARGEST + 1), ("zeros", b"", LARGEST // 2)):
+        (tmp_path / name).write_bytes(head)
+        os.truncate(tmp_path / name, size)
+        tracemalloc.start()
+        with pytest.raises(ModelError, match=f"{name}: (has 1.1 GB, and a model has 1.1 at most|not a TFLite model)"):
+            EdgeModel(tmp_path / name)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_loading_takes_no_more_than_one_large_image(name: str) -> None:
+    image = keras.Input((1024, 1024, 3))
+    scores = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(image))
+    content = convert(keras.Model(image, scores), name, np.zeros((1, 1024, 1024, 3), np.uint8))
+    tracemalloc.start()
+    model = EdgeModel.from_bytes(content, "large.tflite")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * 1024 * 1024 * 3 * (1 + model.dtype.itemsize)
