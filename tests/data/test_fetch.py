@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import socketserver
 import tarfile
@@ -174,3 +175,67 @@ def test_damaged_cache_is_replaced_and_an_intact_one_kept(official: bytes, cache
         (folder / "data_batch_3.bin").write_bytes(b"")
         fetching.fetch(url)
     assert load_split("train").digest == DIGESTS["train"]
+
+
+@contextmanager
+def raw_server(answer: bytes, then: bytes = b"") -> Iterator[str]:
+    """Answer each request with these bytes; then send others, a few at a time, for as long as somebody listens."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(answer)
+            while then:
+                self.request.sendall(then)
+                time.sleep(0.001)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_address[1]}/archive.tar.gz"
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answer", "then", "reason"),
+    [
+        ("200 OK\r\nContent-Length: many", b"", "Content-Length is no number of bytes"),
+        ("200 OK\r\nContent-Length: -5", b"", "Content-Length is no number of bytes"),
+        ("200 OK\r\nContent-Length: 5\r\nContent-Length: 6", b"", "Content-Length is no number of bytes"),
+        ("200 OK\r\nContent-Length: 99999999999999999999", b"x", "sends more than 300,000 bytes"),
+        ("200 OK", b"x" * 50_000, "sends more than 300,000 bytes"),
+        ("200 OK\r\nTransfer-Encoding: chunked", b"C350\r\n" + b"x" * 50_000 + b"\r\n", "sends more than 300,000"),
+        ("200 OK\r\nContent-Length: 200000", b"x", "sends only 1 KB/s; what came is kept"),
+        ("416 Range Not Satisfiable", b"", "HTTP 416"),
+        ("302 Found\r\nLocation: file:///etc/passwd", b"", "HTTP 302|redirect"),
+        ("nonsense", b"", "could not be fetched"),
+    ],
+)
+def test_a_server_that_means_ill_fills_no_disk_and_wastes_no_time(
+    answer: str, then: bytes, reason: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "MOST_BYTES", 300_000)
+    monkeypatch.setattr(fetching, "JUDGED_AFTER", 0.2)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
+    with raw_server(f"HTTP/1.1 {answer}\r\n\r\n".encode(), then) as url, pytest.raises(DataError) as caught:
+        fetching.fetch(url)
+    assert re.search(reason, str(caught.value)), caught.value
+    assert "\n" not in str(caught.value)
+    assert sum(path.stat().st_size for path in cache.iterdir()) < 10_000
+
+
+@pytest.mark.parametrize("answer", ["416 Range Not Satisfiable", "206 Partial Content\r\nContent-Range: bytes 0-9/10"])
+def test_a_part_that_does_not_fit_the_server_s_file_is_begun_anew(
+    answer: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
+    cache.mkdir()
+    (cache / "archive.tar.gz.part").write_bytes(b"older")
+    with raw_server(f"HTTP/1.1 {answer}\r\n\r\n".encode()) as url, pytest.raises(DataError, match="byte 5"):
+        fetching.fetch(url)
+    assert list(cache.iterdir()) == []
