@@ -181,7 +181,9 @@ def _read(
     lock at every step, so one thread at a time reads them while others infer. That ends where the disk is what takes
     the time, and with the first photo that is slow to decode.
     """
-    photos, reasons, reading = [], [], []
+    photos: list[NDArray[np.uint8]] = []
+    reasons: list[str] = []
+    reading: list[float] = []
     with contextlib.ExitStack() as alone:
         if len(files) > 1 and _is_tiny(files[0]):
             alone.enter_context(turn)
