@@ -121,17 +121,17 @@ def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
     """Tell whether Ctrl-C was pressed: one KeyboardInterrupt in a hundred or two is dropped while Keras saves."""
     pressed = False
 
-    def press(*_: object) -> None:
+    def press(*what: Any) -> None:
         nonlocal pressed
         pressed = True
-        raise KeyboardInterrupt
+        interrupt(*what)  # a second time it ends the program
 
     def show(dropped: Any) -> None:
         if not issubclass(dropped.exc_type, KeyboardInterrupt):
             show_any(dropped)
 
-    default = signal.getsignal(signal.SIGINT)
-    if default is not signal.default_int_handler:  # ignored, as in a shell's background job
+    interrupt = signal.getsignal(signal.SIGINT)
+    if not callable(interrupt):  # ignored, as in a shell's background job
         yield lambda: False
         return
     signal.signal(signal.SIGINT, press)
@@ -139,5 +139,6 @@ def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, default)
+        if signal.getsignal(signal.SIGINT) is press:
+            signal.signal(signal.SIGINT, interrupt)
         sys.unraisablehook = show_any

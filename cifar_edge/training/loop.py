@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.evaluation import Evaluation, evaluate
-from cifar_edge.system.files import atomic, only_process
+from cifar_edge.system.files import atomic, only_process, remove_leftovers
 from cifar_edge.system.machine import versions
 from cifar_edge.tflite.names import find_model
 from cifar_edge.training import augment, plots
@@ -94,6 +94,7 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
         with only_process(run.checkpoint):
+            remove_leftovers(run.checkpoint)
             learn, select = hold_out(data.train)
             _fit(run, learn, select, progress)
             return _finish(run, select, data.test)
