@@ -27,7 +27,7 @@ from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, UsageError
 from cifar_edge.evaluation import Evaluation, evaluate
 from cifar_edge.photos.find import find
-from cifar_edge.system.files import check_writable
+from cifar_edge.system.files import check_replaceable, check_writable
 from cifar_edge.system.machine import State, state, this_machine, warnings
 from cifar_edge.system.timing import ROUNDS
 from cifar_edge.tflite.cifar10 import predict_cifar10, tells_cifar10
@@ -90,7 +90,7 @@ class Outputs:
         if self.json:
             if self.json.suffix != ".json" or self.json.is_dir() or not self.json.parent.is_dir():
                 raise UsageError(f"{self.json}: the name must end in .json and stand in a folder that exists")
-            check_writable(self.json.parent)
+            check_replaceable(self.json)
         if self.pictures:
             from cifar_edge.benchmarks import plots  # noqa: F401 - whether matplotlib is there
 

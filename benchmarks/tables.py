@@ -14,6 +14,7 @@ from cifar_edge.benchmarks.compare import Change
 from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES
 from cifar_edge.benchmarks.record import ModelRecord, Record, Throughput
 from cifar_edge.system.machine import Machine, State
+from cifar_edge.system.visible import visible
 
 WIDE = 10_000  # columns, so that no line is folded
 
@@ -22,9 +23,9 @@ Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 def markdown(columns: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """Return a table as Markdown, to be printed."""
-    grid = RichTable(*(escape(str(column)) for column in columns), box=box.MARKDOWN)
+    grid = RichTable(*(escape(visible(str(column))) for column in columns), box=box.MARKDOWN)
     for row in rows:
-        grid.add_row(*(escape(str(cell)) for cell in row))
+        grid.add_row(*(escape(visible(str(cell))) for cell in row))
     console = Console(width=WIDE, color_system=None)
     with console.capture() as printed:
         console.print(grid)

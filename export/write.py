@@ -23,7 +23,7 @@ from cifar_edge.export.source import Source
 from cifar_edge.export.verification_images import VerificationImages, verification_images_for
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
 from cifar_edge.photos.decode import FIT
-from cifar_edge.system.files import check_writable, only_process, write_together
+from cifar_edge.system.files import check_replaceable, only_process, write_together
 from cifar_edge.system.machine import versions
 from cifar_edge.system.timing import Latency, measure
 from cifar_edge.tflite.card import Card, with_place_for_seal
@@ -130,7 +130,8 @@ def export(
         raise UsageError(f"unknown format {', '.join(sorted(unknown))}; choose from {', '.join(FORMATS)}")
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise UsageError(f"--max-drop {max_drop:g}: give a number of points from 0 to 100, as in 1.0")
-    check_writable(source.file.parent)
+    for path in (_record(source, ".json"), _record(source, ".png"), *(_model(source, name) for name in formats)):
+        check_replaceable(path)
     calibration = calibration or from_training_set(data.train)
     with only_process(source.file.parent):
         if source.of_cifar10:
@@ -165,10 +166,18 @@ def export(
         return _write(source, models, float32, by_keras, checked, record)
 
 
+def _model(source: Source, name: str) -> Path:
+    return source.file.with_name(f"{source.name}-{name}.tflite")
+
+
+def _record(source: Source, suffix: str) -> Path:
+    return source.file.with_name(f"{'' if source.is_ours else f'{source.name}-'}export{suffix}")
+
+
 def _convert(
     source: Source, name: str, calibration: Calibration, checked: VerificationImages, licence: str | None
 ) -> _Converted:
-    path = source.file.with_name(f"{source.name}-{name}.tflite")
+    path = _model(source, name)
     network, images = source.classifier(), resized(calibration.images, source.size)
     converted = convert(network, name, images)
     bare = EdgeModel.from_bytes(converted, path.name, pixel_range=RAW_PIXELS)
@@ -230,7 +239,6 @@ def _write(
 ) -> list[Exported]:
     """Measure verified models and write them, with the record and the picture."""
     files, contents = [], {}
-    prefix = "" if source.is_ours else f"{source.name}-"
     for model, latency in zip(models, measure([litert(model.graph) for model in models]), strict=True):
         accuracy = checked.test_accuracy(model.model.predict)
         contents[model.path] = replace(model.card, accuracy=accuracy).behind(model.graph)
@@ -253,8 +261,8 @@ def _write(
         if model.card.format == "int8":
             picture = io.BytesIO()
             quantization_figure(model.signal_to_noise, float32.answers, model.answers, source.labels).savefig(picture)
-            contents[source.file.with_name(f"{prefix}export.png")] = picture.getvalue()
+            contents[_record(source, ".png")] = picture.getvalue()
     record["files"] = [asdict(file) | {"path": file.path.name} for file in files]
-    contents[source.file.with_name(f"{prefix}export.json")] = f"{json.dumps(record, indent=2)}\n".encode()
+    contents[_record(source, ".json")] = f"{json.dumps(record, indent=2)}\n".encode()
     write_together(contents)
     return files

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import s3fs
 
-from cifar_edge.results.row import Row
+from cifar_edge.results.row import Row, to_record
 from cifar_edge.system import uris
 from tests.conftest import ROOT
 
 
 def without_place(row: Row, root: object) -> dict[str, Any]:
     """A row without what differs from one place, or one moment, to another."""
-    return vars(row) | {"path": row.path.removeprefix(str(root)), "milliseconds": 0}
+    return to_record(row) | {"path": row.path.removeprefix(str(root)), "milliseconds": 0}
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from cifar_edge.results.journal import Journal
 from cifar_edge.results.parquet_folder import ParquetFolder
 from cifar_edge.results.request import request
 from cifar_edge.results.row import Row
+from cifar_edge.system.opening import destination
 from cifar_edge.system.uris import Uri, place_of
 from cifar_edge.tflite.model import EdgeModel
 
@@ -132,7 +133,7 @@ def _store(
         return ParquetFolder(place, asked, setup.model.labels, resume=resume)
     if os.path.realpath(place) in map(os.path.realpath, (setup.model.path, *places)):
         raise UsageError(f"{place}: is what is read; write the results elsewhere")
-    check_output(Path(os.path.realpath(place)))
+    check_output(destination(place))
     return Journal(place, asked, setup.options.top_k, resume=resume)
 
 

@@ -23,6 +23,7 @@ from cifar_edge.results.request import Options
 from cifar_edge.results.row import UNKNOWN, Row
 from cifar_edge.system import uris
 from cifar_edge.system.machine import photo_memory
+from cifar_edge.system.opening import look
 from cifar_edge.tflite.model import EdgeModel
 
 BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one cost twice as much
@@ -148,6 +149,7 @@ def _rows(
     options: Options,
 ) -> list[Row]:
     """Classify the first of a few files: as many as can be read in `BATCH_SECONDS`, at least one."""
+    seen = [*map(look, files)]  # before they are opened, so that a later one is noticed
     photos, reasons, reading = _read(files, load, turn)
     start = perf_counter()
     probabilities = model.predict(np.array(photos, np.uint8).reshape(-1, model.height, model.width, 3))
@@ -156,19 +158,19 @@ def _rows(
     shares = np.take_along_axis(probabilities, best, axis=1)
     ranked = zip(np.isfinite(probabilities.sum(axis=1)).tolist(), best.tolist(), shares.tolist(), strict=True)
     rows = []
-    for file, reason, seconds in zip(files[: len(reading)], reasons, reading, strict=True):
+    for file, was, reason, seconds in zip(files, seen, reasons, reading):  # noqa: B905 - not all of them were read
         if not reason:
             finite, *best_first = next(ranked)
             reason = "" if finite else "of no class: the model's scores are not numbers"
         if reason:
-            rows.append(Row(file, "", None, (), reason, round(1000 * seconds, 2), model.path.name))
+            rows.append(Row(file, "", None, (), reason, round(1000 * seconds, 2), model.path.name, was))
             continue
         top = tuple((model.labels[index], round(share, 6)) for index, share in zip(*best_first, strict=True))
         label, confidence = top[0]
         if confidence < options.min_confidence:
             label = UNKNOWN
         milliseconds = round(1000 * (seconds + inferring), 2)
-        rows.append(Row(file, label, confidence, top, "", milliseconds, model.path.name))
+        rows.append(Row(file, label, confidence, top, "", milliseconds, model.path.name, was))
     return rows
 
 

@@ -27,8 +27,9 @@ from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.own_process import TIMEOUT, Reader
 from cifar_edge.results.row import Row
 from cifar_edge.results.summary import Summary
-from cifar_edge.system.files import atomic, check_writable
+from cifar_edge.system.files import atomic, check_replaceable
 from cifar_edge.system.machine import default_workers, photo_memory
+from cifar_edge.system.opening import destination
 
 if TYPE_CHECKING:
     from cifar_edge.tflite.model import EdgeModel
@@ -66,14 +67,12 @@ class Report:
     """
 
     def __init__(self, path: Path, model: EdgeModel, workers: int | None = None, timeout: float = TIMEOUT) -> None:
-        self.path, self._path, self._workers = path, path.resolve(), workers or default_workers()
+        self.path, self._path, self._workers = path, destination(path), workers or default_workers()
         self._timeout = timeout
         self._model, self._summary = model, Summary(model.labels)
         if self._path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"{path}: the report is a web page; give it a name that ends in .html")
-        if self._path.exists() and not self._path.is_file():
-            raise UsageError(f"{path}: not a file; write the report elsewhere")
-        check_writable(self._path.parent)
+        check_replaceable(self._path)
         self._kept: list[_Kept] = []
         self._numbers, self._random = count(), np.random.default_rng(0)
         self._confidences: dict[str, list[int]] = defaultdict(lambda: [0] * BINS)
@@ -102,7 +101,7 @@ class Report:
         """
         listed = _choose(self._kept, LISTED)
         pictured = _choose([kept for kept in listed if not kept.row.error], PICTURED)
-        pictures = _thumbnails([kept.row.path for kept in pictured], self._workers, self._timeout)
+        pictures = _thumbnails([kept.row for kept in pictured], self._workers, self._timeout)
         thumbnails = {kept.number: picture for kept, picture in zip(pictured, pictures, strict=True)}
         data = {"facts": list(self._facts(seconds).items())} | self._data(listed, thumbnails)
         with atomic(self._path) as partial:
@@ -191,7 +190,7 @@ def _choose(rows: list[_Kept], most: int) -> list[_Kept]:
     return sorted(chosen)
 
 
-def _thumbnails(paths: Sequence[str], workers: int, timeout: float) -> list[str]:
+def _thumbnails(rows: Sequence[Row], workers: int, timeout: float) -> list[str]:
     read = Reader(
         timeout,
         height=SIDE,
@@ -203,16 +202,16 @@ def _thumbnails(paths: Sequence[str], workers: int, timeout: float) -> list[str]
     )
     pool = ThreadPoolExecutor(workers)
     try:
-        return list(pool.map(partial(_thumbnail, read=read), paths))
+        return list(pool.map(partial(_thumbnail, read=read), rows))
     finally:  # so that Ctrl-C need not wait for the others
         read.close()
         pool.shutdown(cancel_futures=True)
 
 
-def _thumbnail(path: str, read: Reader) -> str:
-    """Return the centre of a photo as WebP in base64; "" if it cannot be read any more."""
+def _thumbnail(row: Row, read: Reader) -> str:
+    """Return the centre of a photo as WebP in base64; "" if it cannot be read any more, or is another one by now."""
     try:
-        pixels = read(path)
+        pixels = read(row.path, seen=row.file)
     except ImageError:
         return ""
     buffer = io.BytesIO()

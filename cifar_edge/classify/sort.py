@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.results.row import UNKNOWN, Row
-from cifar_edge.system.files import LONGEST, atomic, only_process
+from cifar_edge.system.files import LONGEST, atomic, only_process, remove_leftovers
+from cifar_edge.system.opening import check_unchanged, destination, open_same
 from cifar_edge.system.uris import Uri
 
 PIECE = 1 << 20  # bytes read at once
@@ -27,6 +29,7 @@ REFUSED = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
 
 def check_folder(folder: Path, paths: Sequence[Path | Uri]) -> None:
     """Raise `UsageError` if `folder` is no folder, is in use, or lies in or around the photos."""
+    destination(folder)  # raises if the link is another user's
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; name one to sort into")
     for path in paths:
@@ -49,9 +52,10 @@ def sort_photos(
 
     With all `labels` that the rows may have, no two share a folder: see `folder_names`.
 
-    Nothing is overwritten. If another photo has the same name, a digest of the content is added to the name (for a
-    link, a digest of its target), so the same photo is there once. A photo that can no longer be read to its end, or
-    whose name the file system refuses, becomes a row with its reason.
+    Only the file that was classified is opened, once, not what has taken its place since. Nothing is overwritten. If
+    another photo has the same name, a digest of the content is added to the name (for a link, a digest of its target),
+    so the same photo is there once. A photo that can no longer be read to its end, or has changed, or whose name the
+    file system refuses, becomes a row with its reason.
 
     Raises:
         UsageError: another process is sorting into this folder.
@@ -60,6 +64,8 @@ def sort_photos(
     folder.mkdir(parents=True, exist_ok=True)
     put = functools.partial(_link if link else _copy, names=folder_names(labels))
     with only_process(folder):
+        for home in folder.iterdir():
+            remove_leftovers(home)
         for row in rows:
             yield row if row.error else _sorted(row, put, folder)
 
@@ -80,6 +86,8 @@ def _sorted(row: Row, put: Callable[[Row, Path], None], folder: Path) -> Row:
 
 
 def _link(row: Row, folder: Path, names: Mapping[str, str]) -> None:
+    with _opened(row):
+        pass
     target = Path(row.path).absolute()
     place = _place(row, folder, names)
     if os.path.lexists(place) and not (place.is_symlink() and place.readlink() == target):
@@ -89,40 +97,65 @@ def _link(row: Row, folder: Path, names: Mapping[str, str]) -> None:
 
 
 def _copy(row: Row, folder: Path, names: Mapping[str, str]) -> None:
-    place = _place(row, folder, names)
-    if os.path.lexists(place):
-        digest = _digest(row.path)
-        if not (place.is_file() and _digest(place) == digest):
-            place = _with_digest(place, digest)
-    if not os.path.lexists(place):
-        with atomic(place) as partial, partial.open("wb") as file:
-            file.writelines(_content(row.path))
-        # The photo may be gone by now, and on some cards files have no owners.
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            times = Path(row.path).stat()
-            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with _opened(row) as photo:
+        about = os.fstat(photo.fileno())
+        place = _place(row, folder, names)
+        if os.path.lexists(place):
+            digest = _digest(_content(photo, about))
+            if not (place.is_file() and _has_digest(place, digest)):
+                place = _with_digest(place, digest)
+        if not os.path.lexists(place):
+            with atomic(place) as partial:
+                with partial.open("wb") as file:
+                    file.writelines(_content(photo, about))
+                with contextlib.suppress(PermissionError):  # on some cards files have no owners
+                    os.utime(partial, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
-def _content(path: str | Path) -> Iterator[bytes]:
-    """Yield a photo's bytes; raise `ImageError` if they cannot be read, which must not stop the run."""
+@contextlib.contextmanager
+def _opened(row: Row) -> Iterator[BinaryIO]:
+    """Open a row's photo; raise `ImageError` if it is gone, or no longer what was classified."""
+    with contextlib.ExitStack() as opened:
+        with _reading():
+            photo = opened.enter_context(open_same(row.path, row.file))
+        yield photo
+
+
+def _content(photo: BinaryIO, about: os.stat_result) -> Iterator[bytes]:
+    """Yield a photo's bytes, no more than it had when it was opened; raise `ImageError` if it changes meanwhile."""
+    with _reading():
+        photo.seek(0)
+        left = about.st_size
+        while piece := photo.read(min(PIECE, left)):
+            left -= len(piece)
+            yield piece
+        check_unchanged(photo, about)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Raise `ImageError` for a photo that cannot be read, which must not stop the run."""
     try:
-        with Path(path).open("rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
+        yield
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
 
 
-def _digest(path: str | Path) -> str:
+def _has_digest(place: Path, digest: str) -> bool:
+    with _reading(), open_same(place, None) as file:
+        return _digest(_content(file, os.fstat(file.fileno()))) == digest
+
+
+def _digest(content: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for piece in _content(path):
+    for piece in content:
         digest.update(piece)
     return digest.hexdigest()
 
 
 def _place(row: Row, folder: Path, names: Mapping[str, str]) -> Path:
     """Make the folder of a photo's label; return the photo's place there if its name is free."""
-    home = folder / (names.get(row.label) or folder_name(row.label))
+    home = destination(folder / (names.get(row.label) or folder_name(row.label)))
     home.mkdir(exist_ok=True)
     return home / Path(row.path).name
 

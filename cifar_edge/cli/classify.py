@@ -17,8 +17,9 @@ import typer.core
 
 from cifar_edge.cli.models import say_note
 from cifar_edge.cli.options import CardOptions, Model, RowOptions, Workers
-from cifar_edge.cli.terminal import messages, progress_bar, results, say, table
+from cifar_edge.cli.terminal import csv_stream, messages, progress_bar, results, say, table
 from cifar_edge.errors import CifarEdgeError, Interrupted, UnreadablePhotos, UsageError
+from cifar_edge.system.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -136,7 +137,7 @@ def _classify_here(
     options = {**vars(output), "output": file, **vars(rows), **vars(local)}
     classified: Iterator[Row] = classify_folder(paths, model, **options, say=say)
     if piped:
-        classified = write_csv(classified, sys.stdout, rows.top_k)
+        classified = write_csv(classified, csv_stream(), rows.top_k)
     elif file is None:
         classified = print_rows(classified)
     summary = Summary(model.labels)
@@ -171,14 +172,9 @@ def print_rows(rows: Iterable[Row]) -> Iterator[Row]:
         cells = [f"{label} {confidence:.0%}" for label, confidence in row.top] or [row.error]
         if row.top and row.label != row.top[0][0]:
             cells[0] = f"{row.label}: {cells[0]}"
-        verdict = " ".join(f"{_harmless(cell):<16}" for cell in cells)
-        print(verdict, _harmless(row.path), flush=True)
+        verdict = " ".join(f"{visible(cell):<16}" for cell in cells)
+        print(verdict, visible(row.path), flush=True)
         yield row
-
-
-def _harmless(text: str) -> str:
-    """Return a text from somebody's files as it is, or as Python writes it if it could do harm on a terminal."""
-    return text if text.isprintable() else ascii(text)
 
 
 def print_summary(summary: Summary, console: Console) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cifar_edge.cli.terminal import results
+from cifar_edge.system.visible import visible
 
 if TYPE_CHECKING:
     from cifar_edge.classify.doctor import Finding
@@ -44,6 +45,6 @@ def print_findings(findings: Sequence[Finding]) -> None:
     console = results()
     for finding in findings:
         mark = "[bold red]wrong[/]" if finding.wrong else "[green]ok[/]   "
-        console.print(f"{mark} {finding.what:<12} {escape(finding.found)}", soft_wrap=True)
+        console.print(f"{mark} {finding.what:<12} {escape(visible(finding.found))}", soft_wrap=True)
         if finding.wrong:
-            console.print(f"{'':<18} {escape(finding.wrong)}", soft_wrap=True)
+            console.print(f"{'':<18} {escape(visible(finding.wrong))}", soft_wrap=True)

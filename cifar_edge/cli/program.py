@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -11,10 +13,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from cifar_edge.cli.terminal import complain
-from cifar_edge.errors import CifarEdgeError
+from cifar_edge.errors import CifarEdgeError, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -30,6 +32,8 @@ EXTRAS = {
 }
 """The extra that installs a package which some command or program needs."""
 
+SHOW_CURSOR = b"\x1b[?25h"  # which a progress bar hides
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -40,6 +44,29 @@ def run_program(main: Callable[..., None]) -> None:
     run(program)
 
 
+@contextlib.contextmanager
+def _ended_by_a_second_interrupt() -> Iterator[None]:
+    """Let a second Ctrl-C end the program at once, wherever it is. What is durable by then stays."""
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, second)
+        raise KeyboardInterrupt
+
+    def second(*_: object) -> None:
+        os.write(2, SHOW_CURSOR * os.isatty(2) + b"error: stopped at once\n")
+        os._exit(Interrupted.exit_code)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as in a shell's background job
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@_ended_by_a_second_interrupt()
 def run(commands: typer.Typer, prog_name: str | None = None) -> None:
     """Run what is typed; every expected error is one line on stderr and an exit code."""
     warnings.simplefilter("ignore")  # libraries' remarks on odd photos: what counts becomes a row's error
@@ -72,7 +99,7 @@ def _open_closed_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", errors="backslashreplace")
 
 
 def _fail(message: str, code: int) -> None:

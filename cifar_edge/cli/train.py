@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -119,25 +120,25 @@ def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]
 @contextlib.contextmanager
 def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
     """Tell whether Ctrl-C was pressed: one KeyboardInterrupt in a hundred or two is dropped while Keras saves."""
-    pressed = False
+    interrupt, pressed = signal.getsignal(signal.SIGINT), False
+    if isinstance(interrupt, int) or not interrupt:  # ignored, as in a shell's background job
+        yield lambda: False
+        return
 
-    def press(*_: object) -> None:
+    def press(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         pressed = True
-        raise KeyboardInterrupt
+        interrupt(number, frame)  # a second time it ends the program
 
     def show(dropped: Any) -> None:
         if not issubclass(dropped.exc_type, KeyboardInterrupt):
             show_any(dropped)
 
-    default = signal.getsignal(signal.SIGINT)
-    if default is not signal.default_int_handler:  # ignored, as in a shell's background job
-        yield lambda: False
-        return
     signal.signal(signal.SIGINT, press)
     show_any, sys.unraisablehook = sys.unraisablehook, show
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, default)
+        if signal.getsignal(signal.SIGINT) is press:
+            signal.signal(signal.SIGINT, interrupt)
         sys.unraisablehook = show_any

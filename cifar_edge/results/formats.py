@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from cifar_edge.errors import UsageError
-from cifar_edge.results.row import Row, to_line, to_record
-from cifar_edge.system.files import atomic
+from cifar_edge.results.row import COLUMNS, Row, to_line, to_record
+from cifar_edge.system.files import atomic, check_replaceable
+
+FORMULAS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
+"""How a text begins that a spreadsheet may take for a formula, full-width signs too (OWASP, CSV Injection)."""
 
 ROW_GROUP = 1_000  # rows of a Parquet file in memory at a time; larger groups make the file little smaller
 
@@ -23,14 +25,13 @@ def write_csv(rows: Iterable[Row], file: TextIO, top_k: int) -> Iterator[Row]:
     `top` becomes the columns `top_1`, `confidence_1`, `top_2` and so on up to `top_k`.
     """
     ranks = [name for rank in range(1, top_k + 1) for name in (f"top_{rank}", f"confidence_{rank}")]
-    names = [field.name for field in fields(Row)]
-    start = names.index("top")
+    start = COLUMNS.index("top")
     lines = csv.writer(_Lines(file))
-    lines.writerow((*names[:start], *ranks, *names[start + 1 :]))
+    lines.writerow((*COLUMNS[:start], *ranks, *COLUMNS[start + 1 :]))
     for row in rows:
-        top = [cell for pair in row.top for cell in pair] or [""] * len(ranks)
-        measured = (row.error, row.milliseconds, row.model)
-        lines.writerow((_no_formula(row.path), row.label, row.confidence, *top, *measured))
+        top = [cell for label, confidence in row.top for cell in (_no_formula(label), confidence)] or [""] * len(ranks)
+        named = (_no_formula(row.path, f".{os.sep}"), _no_formula(row.label), row.confidence)
+        lines.writerow((*named, *top, _no_formula(row.error), row.milliseconds, _no_formula(row.model)))
         file.flush()
         yield row
 
@@ -45,9 +46,9 @@ class _Lines:
         self._file.write(line.removesuffix("\r\n") + "\n")
 
 
-def _no_formula(path: str) -> str:
-    """Return a path; one that a spreadsheet would take for a formula gets "./" before it."""
-    return f".{os.sep}{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+def _no_formula(text: str, guard: str = "'") -> str:
+    """Return a text; one that a spreadsheet would take for a formula gets a guard before it."""
+    return f"{guard}{text}" if text.startswith(FORMULAS) else text
 
 
 def _save_csv(rows: Iterator[Row], path: Path, top_k: int) -> None:
@@ -73,7 +74,7 @@ def write_parquet(rows: Iterator[Row], file: Path | BinaryIO) -> None:
 
     ranked = arrow.struct({"label": arrow.string(), "confidence": arrow.float64()})
     types = {"confidence": arrow.float64(), "top": arrow.list_(ranked), "milliseconds": arrow.float64()}
-    schema = arrow.schema([(field.name, types.get(field.name, arrow.string())) for field in fields(Row)])
+    schema = arrow.schema([(name, types.get(name, arrow.string())) for name in COLUMNS])
     with ParquetWriter(file, schema) as writer:
         while group := [valid(to_record(row)) for row in islice(rows, ROW_GROUP)]:
             writer.write_table(arrow.Table.from_pylist(group, schema))
@@ -94,15 +95,15 @@ def check_output(path: Path) -> None:
     """Check before hours of work that `save` can write to `path`.
 
     Raises:
-        UsageError: it is not a file, its folder does not exist, or its suffix names no format.
+        UsageError: it is not a file, it could not be replaced, its folder does not exist, or its suffix names no
+            format.
         ModuleNotFoundError: Parquet needs pyarrow, the extra `parquet`.
     """
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: not a file; name one, or '-' for stdout")
-    if path.suffix not in FORMATS:
-        raise UsageError(f"{path}: the suffix says the format; give it one of {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist; make it or write elsewhere")
+    check_replaceable(path)
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: the suffix says the format; give it one of {', '.join(FORMATS)}")
     if path.suffix == ".parquet":
         import pyarrow  # noqa: F401
 

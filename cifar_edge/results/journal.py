@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +20,8 @@ from cifar_edge.results.formats import save
 from cifar_edge.results.request import check_request
 from cifar_edge.results.row import Row, from_line, to_line
 from cifar_edge.system.append_only import AppendOnlyFile
-from cifar_edge.system.files import only_process, sync_folder
+from cifar_edge.system.files import only_process, remove_leftovers, sync_folder
+from cifar_edge.system.opening import destination
 
 
 class Journal:
@@ -46,8 +46,7 @@ class Journal:
     """
 
     def __init__(self, results: Path, request: bytes, top_k: int = 1, *, resume: bool) -> None:
-        # A link keeps pointing to the results.
-        self._results = Path(os.path.realpath(results))
+        self._results = destination(results)  # a link keeps pointing to the results
         self.path = Path(f"{self._results}.partial")
         self.resumed = False
         self._top_k = top_k
@@ -96,7 +95,9 @@ class Journal:
     def rows(self) -> Iterator[Row]:
         """Yield the rows that are there by now, in the order of their paths."""
         sections = pairwise([*self._sections, self._file.end])
-        return heapq.merge(*(self._read(*section) for section in sections), key=lambda row: order(row.path))
+        return heapq.merge(
+            *(map(from_line, self._file.lines(*section)) for section in sections), key=lambda row: order(row.path)
+        )
 
     def extend(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Add rows as they come; yield them and those that were there, in the order of paths."""
@@ -104,30 +105,31 @@ class Journal:
 
     def finish(self) -> None:
         """Make the results; the journal goes when the context is left without an error."""
+        remove_leftovers(self._results.parent, self._results.name)
         save(self.rows(), self._results, self._top_k)
         self._finished = True
 
     def _remove_if_finished(self) -> None:
         if self._finished:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
 
     def _recover(self, request: bytes, resume: bool) -> None:
         """Take over the whole rows that an earlier run has left; or begin."""
         end = 0
-        with self.path.open("rb") as file:
-            first = file.readline()
-            # An earlier run may have been stopped while it wrote its request.
-            self.resumed = not (len(first) < len(request) and request.startswith(first))
-            if self.resumed:
-                if not resume:
-                    raise UsageError(f"{self.path}: a stopped run has left it; go on with --resume, or delete it")
-                check_request(str(self.path), first, request)
-                end = len(first)
-                for line in file:
-                    if (place := _place(line)) is None:
-                        break
-                    self._note(place, end)
-                    end += len(line)
+        lines = self._file.lines()
+        first = next(lines, b"")
+        # An earlier run may have been stopped while it wrote its request.
+        self.resumed = not (len(first) < len(request) and request.startswith(first))
+        if self.resumed:
+            if not resume:
+                raise UsageError(f"{self.path}: a stopped run has left it; go on with --resume, or delete it")
+            check_request(str(self.path), first, request)
+            end = len(first)
+            for line in lines:
+                if (place := _place(line)) is None:
+                    break
+                self._note(place, end)
+                end += len(line)
         self._file.cut(end)
         if not self.resumed:
             self._file.append(request)
@@ -139,14 +141,6 @@ class Journal:
         if not self._sections or place < self._last:
             self._sections.append(start)
         self._last = place
-
-    def _read(self, start: int, end: int) -> Iterator[Row]:
-        with self.path.open("rb") as file:
-            file.seek(start)
-            while start < end:
-                line = file.readline()
-                start += len(line)
-                yield from_line(line)
 
 
 def _place(line: bytes) -> str | None:

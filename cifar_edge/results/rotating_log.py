@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +15,7 @@ from cifar_edge.results.path_set import PathSet
 from cifar_edge.results.row import Row, from_line, to_line
 from cifar_edge.system.append_only import AppendOnlyFile
 from cifar_edge.system.files import check_writable, only_process, sync_folder
+from cifar_edge.system.opening import open_ours
 
 SYNC_SECONDS = 5.0  # a row that a pulled plug takes away is made again, so there is no hurry to wear the SD card
 ROTATE = 10_000_000  # bytes of a file of results; about 50,000 rows
@@ -33,25 +36,24 @@ class RotatingLog:
     Args:
         path: of the newest file.
         rotate: bytes of a full file.
+        warn: called if somebody deletes or replaces the newest file meanwhile.
 
     Raises:
         UsageError: the files cannot be written, or a line of theirs is no row, or another process is writing them.
     """
 
-    def __init__(self, path: Path, rotate: int = ROTATE) -> None:
+    def __init__(self, path: Path, rotate: int = ROTATE, warn: Callable[[str], None] = lambda message: None) -> None:
         check_name(path)
         check_writable(path.parent)  # files get other names there
-        self._path, self._rotate = path, rotate
+        self._path, self._rotate, self._warn = path, rotate, warn
         with contextlib.ExitStack() as opened:
             opened.enter_context(only_process(path))
             self._file = AppendOnlyFile(path, SYNC_SECONDS)
             opened.callback(lambda: self._file.close())  # whichever is the newest by then
             full = self._full()
             self._number = max(full, default=0) + 1
-            self._end = 0
-            files = [*(full[number] for number in sorted(full)), path]
-            self._seen = PathSet(row.path for file in files for row in self._rows(file))
-            self._file.cut(self._end)
+            earlier = (row.path for number in sorted(full) for row in _rows_of(full[number]))
+            self._seen = PathSet(itertools.chain(earlier, self._take_over()))
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -67,11 +69,22 @@ class RotatingLog:
     def add(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Append rows as they come and pass them on; each is on the disk within seconds."""
         for row in rows:
+            self.keep()
             if self._file.end >= self._rotate:
                 self._begin_another()
             self._file.append(to_line(row))
             self._seen.add(row.path)
             yield row
+
+    def keep(self) -> None:
+        """Go on in another file, and say so, if somebody has deleted or replaced the newest one."""
+        if self._file.is_there():
+            return
+        self._warn(f"{self._path}: was deleted or replaced; rows go to a new file, and its earlier photos have none")
+        lost, self._file = self._file, AppendOnlyFile(self._path, SYNC_SECONDS)
+        lost.close()
+        for path in self._take_over():
+            self._seen.add(path)
 
     def finish(self) -> None:
         """Bring all rows to the disk, and let other processes write."""
@@ -91,21 +104,33 @@ class RotatingLog:
         matches = ((names.fullmatch(path.name), path) for path in self._path.parent.iterdir())
         return {int(match[1]): path for match, path in matches if match}
 
-    def _rows(self, path: Path) -> Iterator[Row]:
-        """Yield the rows in a file, and remember where they end; behind that is what a pulled plug has torn."""
-        self._end = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    row = from_line(line)
-                except ValueError:
-                    if _is_torn(line):
-                        break
-                    raise UsageError(
-                        f"{path}, line {number}: not a row of this version; mend or delete the line, or write elsewhere"
-                    ) from None
-                self._end += len(line)
-                yield row
+    def _take_over(self) -> Iterator[str]:
+        """Yield the paths in the newest file, and cut off what a pulled plug has torn behind them."""
+        end = 0
+        for line, row in _rows(self._path, self._file.lines()):
+            end += len(line)
+            yield row.path
+        self._file.cut(end)
+
+
+def _rows_of(path: Path) -> Iterator[Row]:
+    with os.fdopen(open_ours(path, os.O_RDONLY), "rb") as file:
+        for _, row in _rows(path, file):
+            yield row
+
+
+def _rows(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Row]]:
+    """Yield a file's lines, each with its row, up to what a pulled plug has torn."""
+    for number, line in enumerate(lines, 1):
+        try:
+            row = from_line(line)
+        except ValueError:
+            if _is_torn(line):
+                return
+            raise UsageError(
+                f"{path}, line {number}: not a row of this version; mend or delete the line, or write elsewhere"
+            ) from None
+        yield line, row
 
 
 def _is_torn(line: bytes) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from cifar_edge.system.opening import Identity
 
 UNKNOWN = "unknown"
 """The label of a photo whose confidence is too low."""
@@ -22,6 +24,8 @@ class Row:
         error: why the file could not be read, or "".
         milliseconds: time spent on this photo.
         model: name of the model's file.
+        file: the file that was classified, for those who open it again; None if it is not known, as after a resume.
+            It is in no output.
     """
 
     path: str
@@ -31,11 +35,17 @@ class Row:
     error: str
     milliseconds: float
     model: str
+    file: Identity | None = field(default=None, compare=False, repr=False)
+
+
+COLUMNS = ("path", "label", "confidence", "top", "error", "milliseconds", "model")
+"""The fields of a row that are written."""
 
 
 def to_record(row: Row) -> dict[str, Any]:
     """Return a row as a record for JSON and Parquet: `top` is a list of objects with label and confidence."""
-    return vars(row) | {"top": [{"label": label, "confidence": confidence} for label, confidence in row.top]}
+    top = [{"label": label, "confidence": confidence} for label, confidence in row.top]
+    return {name: getattr(row, name) for name in COLUMNS} | {"top": top}
 
 
 def from_record(record: dict[str, Any]) -> Row:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from cifar_edge.system.opening import open_ours
+
 SYNC_SECONDS = 0.5
+PIECE = 1 << 16  # bytes read at once
 
 
 class AppendOnlyFile:
@@ -20,11 +24,15 @@ class AppendOnlyFile:
     Attributes:
         path: of the file.
         end: its length in bytes.
+
+    Raises:
+        UsageError: it is a link, or otherwise none of this user's own files.
     """
 
     def __init__(self, path: Path, sync_seconds: float = SYNC_SECONDS) -> None:
         self.path = path
-        self._file = path.open("ab", buffering=0)  # what is written survives the process, if not yet the plug
+        # What is written survives the process, if not yet the plug.
+        self._file = os.fdopen(open_ours(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b", buffering=0)
         self.end = os.fstat(self._file.fileno()).st_size
         self._sync_seconds = sync_seconds
         self._closing = threading.Event()
@@ -64,6 +72,35 @@ class AppendOnlyFile:
             error.filename = str(self.path)
             raise
         self.end += len(line)
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the lines from `start` to `end`, by default all there are; the last one may have no line break.
+
+        They are read from the file that is open, whatever has its name by now.
+        """
+        rest, end = bytearray(), self.end if end is None else end
+        while start < end:
+            self._file.seek(start)  # what is appended goes to the end in any case
+            piece = self._file.read(min(PIECE, end - start))
+            if not piece:
+                break
+            start += len(piece)
+            *lines, last = piece.split(b"\n")
+            for line in lines:
+                yield bytes(rest + line + b"\n")
+                rest.clear()
+            rest += last
+        if rest:
+            yield bytes(rest)
+
+    def is_there(self) -> bool:
+        """Tell whether the file still has its name."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
+        except OSError:  # the next line to be appended says what is wrong
+            return True
 
     def sync(self) -> None:
         """Return when everything appended so far is on the disk."""

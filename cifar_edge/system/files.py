@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
+import glob
 import os
+import secrets
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from cifar_edge.errors import UsageError
+from cifar_edge.system.opening import BINARY, NOFOLLOW, NONBLOCK, open_ours
 
 LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
 
+RANDOM = 8  # bytes of a temporary name
+
 
 @contextlib.contextmanager
-def atomic(path: Path, writer: str = "") -> Iterator[Path]:
+def atomic(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
-    The temporary path has the same suffix. Its content is on the disk before the rename, so a pulled plug leaves the
-    old file or the new one. If the block raises, the temporary file is removed. An `OSError` without a file name
-    gets that of `path`. Give each of several concurrent writers of `path` its own `writer`.
+    The temporary path has the same suffix and a random name, and there is an empty file: write into that. Its content
+    is on the disk before the rename, so a pulled plug leaves the old file or the new one. If the block raises, the
+    temporary file is removed. An `OSError` that names no other file names `path`.
     """
-    partial = _partial(path, writer)
+    partial = _beside(path)
     try:
-        yield partial
-        _sync(partial)
+        with _new(partial) as made:
+            yield partial
+            if not os.path.samestat(partial.lstat(), os.fstat(made.fileno())):
+                raise OSError(errno.ESTALE, "another program has replaced it while it was written", str(path))
+            os.fsync(made.fileno())
         partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename in (None, str(partial)):
+            error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -39,22 +49,34 @@ def atomic(path: Path, writer: str = "") -> Iterator[Path]:
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
     """Write several files of one folder. They get their names when all are on the disk; if one fails, none does."""
-    path = Path()
+    path, partials = Path(), {path: _beside(path) for path in contents}
     try:
         for path, content in contents.items():
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder; move it away", str(path))
-            _partial(path).write_bytes(content)
-            _sync(_partial(path))
-        for path in contents:
-            _partial(path).replace(path)
+            with _new(partials[path]) as file:
+                file.write(content)
+                os.fsync(file.fileno())
+        for path, partial in partials.items():
+            partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         error.filename = str(path)
         raise
     finally:
-        for path in contents:
-            _partial(path).unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what writers that were killed have left of a file in a folder, or of all files there.
+
+    Hold the lock of that file or folder.
+    """
+    stem, suffix = ("*", "*") if name is None else map(glob.escape, (Path(name).stem[:LONGEST], Path(name).suffix))
+    for left in folder.glob(f".{stem}.{2 * RANDOM * '[0-9a-f]'}.partial{suffix}"):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def check_writable(folder: Path) -> None:
@@ -66,16 +88,32 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"{folder}: nothing can be written there ({error.strerror}); choose another folder") from error
 
 
-def _partial(path: Path, writer: str = "") -> Path:
-    name = path.stem
-    if len(name) > LONGEST:
-        name = f"{name[: LONGEST // 2]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
-    return path.with_name(f".{name}{writer}.partial{path.suffix}")
+def check_replaceable(path: Path) -> None:
+    """Raise `UsageError` unless `atomic` can give this name to a file. Call it before long work."""
+    check_writable(path.parent)
+    try:
+        about, folder = path.lstat(), path.parent.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise UsageError(f"{path}: not a file; write elsewhere")
+        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, about.st_uid, folder.st_uid):
+            raise UsageError(f"{path}: another user's, whom this folder protects from you; write elsewhere")
+        if os.path.ismount(path):
+            raise UsageError(f"{path}: is mounted, so nothing can replace it; mount its folder, or write elsewhere")
+        os.close(os.open(path, os.O_WRONLY | NOFOLLOW | NONBLOCK))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.EPERM:  # whoever asks; other reasons do not keep a file from being replaced
+            raise UsageError(f"{path}: must not be changed (see `lsattr`); write elsewhere") from error
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:LONGEST]}.{secrets.token_hex(RANDOM)}.partial{path.suffix}")
+
+
+def _new(partial: Path) -> BinaryIO:
+    """Make a file that is not there yet, with the rights that the user's umask and the folder give to new files."""
+    return os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | BINARY, 0o666), "r+b")
 
 
 def sync_folder(folder: Path) -> None:
@@ -97,7 +135,7 @@ def only_process(path: Path) -> Iterator[None]:
     The lock is a hidden file beside a file, or in a folder. Where a file system knows no locks, there is none.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, or something else is in its place.
     """
     from filelock import FileLock, Timeout  # slow to import, and most commands lock nothing
 
@@ -105,6 +143,7 @@ def only_process(path: Path) -> Iterator[None]:
     # A generator may be closed by another thread than began it.
     lock = FileLock(place, timeout=0, thread_local=False)
     try:
+        os.close(open_ours(place, os.O_RDWR | os.O_CREAT))
         lock.acquire()
     except Timeout:
         raise UsageError(f"{path}: another process is working on it; wait for it, or write elsewhere") from None

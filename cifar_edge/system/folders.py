@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
+import os
 from pathlib import Path
 from typing import Protocol
 
 from cifar_edge.system import uris
 from cifar_edge.system.files import atomic, only_process
+from cifar_edge.system.opening import NOFOLLOW, open_regular
 from cifar_edge.system.uris import Uri
 
 
@@ -50,11 +51,11 @@ class _LocalFolder:
         return [path.name for path in self._path.iterdir()] if self._path.exists() else []
 
     def read(self, name: str) -> bytes:
-        return (self._path / name).read_bytes()
+        with os.fdopen(open_regular(self._path / name, flags=NOFOLLOW), "rb") as file:
+            return file.read()
 
     def write(self, name: str, content: bytes) -> None:
-        # A task that was given up may still write the same file.
-        with atomic(self._path / name, uuid.uuid4().hex) as partial:
+        with atomic(self._path / name) as partial:
             partial.write_bytes(content)
 
     def remove(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import time
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from cifar_edge.data import CLASSES, Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.evaluation import Evaluation, evaluate
-from cifar_edge.system.files import atomic, only_process
+from cifar_edge.system.files import atomic, only_process, remove_leftovers
 from cifar_edge.system.machine import versions
+from cifar_edge.system.opening import open_ours
 from cifar_edge.tflite.names import find_model
 from cifar_edge.training import augment, plots
 from cifar_edge.training.keras_file import load_checkpoint, load_model, predict
@@ -94,6 +96,7 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
         with only_process(run.checkpoint):
+            remove_leftovers(run.checkpoint)
             learn, select = hold_out(data.train)
             _fit(run, learn, select, progress)
             return _finish(run, select, data.test)
@@ -110,6 +113,8 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
     steps = -(-len(learn.labels) // recipe.batch_size)
     done = run.last_checkpoint()
     history = run.read_history(done)
+    if done:  # Keras opens it by its name
+        os.close(open_ours(run.checkpoint_of(done), os.O_RDONLY))
     model = load_checkpoint(run.checkpoint_of(done)) if done else new_model(recipe, steps)
     teacher = Teacher(recipe.teacher, run.checkpoint if recipe.cycle else None) if recipe.teacher else None
     for epoch in range(done, recipe.epochs):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -10,7 +13,9 @@ from PIL import Image
 from cifar_edge import EdgeModel, classify_folder
 from cifar_edge.benchmarks.studies.photos import exif_with
 from cifar_edge.errors import ModelError, UsageError
+from cifar_edge.photos import decode
 from tests.conftest import PHOTOS
+from tests.system.test_opening import CHANGES
 
 
 def test_rows_are_in_the_order_of_paths_whatever_the_workers(model: EdgeModel) -> None:
@@ -102,3 +107,23 @@ def test_a_camera_s_thumbnail_counts_if_asked_for(model: EdgeModel, tmp_path: Pa
     }
     assert told["grey", True] == told["ship", False] == told["ship", True]
     assert told["grey", False] != told["ship", False]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_photo_that_is_replaced_while_its_row_waits_is_not_sorted(
+    change: Callable[[Path], None], model: EdgeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: str, **options: Any) -> Any:
+        pixels = really(path, **options)
+        if Path(path).name == "b.png":
+            change(Path(path))
+        return pixels
+
+    (tmp_path / "photos").mkdir()
+    for name in "abc":
+        shutil.copy(PHOTOS / "ship" / "yacht.png", tmp_path / "photos" / f"{name}.png")
+    really = decode.load
+    monkeypatch.setattr(decode, "load", load)
+    rows = classify_folder(tmp_path / "photos", model, 1, sort_into=tmp_path / "sorted")
+    assert [row.error.partition(":")[0] for row in rows] == ["", "could not be copied", ""]
+    assert sorted(path.name for path in (tmp_path / "sorted").glob("*/*")) == ["a.png", "c.png"]

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -17,8 +18,10 @@ from cifar_edge.classify import report
 from cifar_edge.classify.report import Report
 from cifar_edge.errors import UsageError
 from cifar_edge.results.row import Row
+from cifar_edge.system.opening import look
 from cifar_edge.tflite.model import EdgeModel
 from tests.conftest import PHOTOS, Outcome
+from tests.system.test_opening import CHANGES
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is missing: install the extra `dev`")
 CAT = PHOTOS / "cat" / "chelsea.jpg"
@@ -390,3 +393,14 @@ def test_a_report_that_cannot_be_written_leaves_the_results(
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 28
     assert cifar_edge(*arguments, "--resume").code == 0  # the report is all that it makes
     assert {path.name for path in tmp_path.iterdir()} == {"results.csv", "report.html"}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_has_taken_a_photo_s_place_is_not_shown(change: Callable[[Path], None], tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.jpg" for number in range(2)]
+    for photo in photos:
+        shutil.copy(PHOTOS / "cat" / "chelsea.jpg", photo)
+    rows = [replace(row(photo), file=look(str(photo))) for photo in photos]
+    change(photos[1])
+    first, second = data_of(write(tmp_path / "report.html", rows))["rows"]
+    assert (bool(first[5]), second[5]) == (True, "")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from cifar_edge.classify.sort import check_folder, folder_name, folder_names, sort_photos
 from cifar_edge.errors import UsageError
 from cifar_edge.results.row import Row
+from cifar_edge.system.opening import look
+from tests.planted import NOBODY, as_root
+from tests.system.test_opening import CHANGES
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +28,7 @@ def row(path: str, label: str = "cat", content: str | None = None) -> Row:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(content)
         os.utime(path, (1e9, 1e9))
-    return Row(path, label, 0.5, ((label, 0.5),), "", 1.0, "m.tflite")
+    return Row(path, label, 0.5, ((label, 0.5),), "", 1.0, "m.tflite", look(path))
 
 
 def sort(*rows: Row, link: bool = False) -> list[Row]:
@@ -185,14 +189,14 @@ def test_a_photo_that_is_damaged_behind_what_was_read_is_an_error_and_the_run_go
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     photos = [row("a/1.jpg", content="one"), row("a/2.jpg", content="two")]
-    open_file = Path.open
+    really = os.open
 
-    def fail(path: Path, *arguments: Any, **options: Any) -> Any:
-        if path == Path("a/1.jpg"):
+    def fail(path: Any, *how: Any) -> int:
+        if path == "a/1.jpg":
             raise OSError(errno.EIO, "Input/output error")
-        return open_file(path, *arguments, **options)
+        return really(path, *how)
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(os, "open", fail)
     damaged, whole = sort(*photos)
     assert damaged.error == "could not be copied: Input/output error"
     assert whole == photos[1]
@@ -214,16 +218,71 @@ def test_a_photo_that_goes_while_it_is_copied_has_its_copy(monkeypatch: pytest.M
 
 def test_a_name_that_the_target_refuses_costs_one_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     """As sticks with exFAT refuse colons."""
-    real = Path.open
+    really = os.open
 
-    def refusing(path: Path, mode: str = "r", **how: Any) -> Any:
-        if ":" in path.name and mode == "wb":
+    def refusing(path: Any, flags: int, *how: Any) -> int:
+        if ":" in Path(path).name and flags & os.O_CREAT:
             raise OSError(errno.EINVAL, "Invalid argument")
-        return real(path, mode, **how)
+        return really(path, flags, *how)
 
-    monkeypatch.setattr(Path, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     rows = sort(row("12:30.jpg", content="one"), row("2.jpg", content="two"))
     assert rows[0].error == "could not be copied: Invalid argument; sorted may not take such a name"
     assert (rows[0].label, rows[0].confidence, rows[0].top) == ("", None, ())
     assert not rows[1].error
     assert found() == {"cat/2.jpg": "two"}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("link", [False, True])
+def test_what_has_taken_a_photo_s_place_is_not_sorted(change: Callable[[Path], None], link: bool) -> None:
+    rows = [row(f"a/{number}.jpg", content=f"photo {number}") for number in range(3)]
+    change(Path("a/1.jpg"))
+    first, changed, last = sort(*rows, link=link)
+    assert (first, last) == (rows[0], rows[2])
+    assert changed.error.startswith("could not be copied: ")
+    assert found() == {"cat/0.jpg": "photo 0", "cat/2.jpg": "photo 2"}
+
+
+@pytest.mark.parametrize("change", [CHANGES["grown"], CHANGES["touched"]])
+def test_a_photo_that_changes_while_it_is_copied_has_no_copy(
+    change: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(path: Path, *how: Any) -> Any:
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        change(Path("a/1.jpg"))
+        return really(path, *how)
+
+    photo, really = row("a/1.jpg", content="one"), Path.open
+    monkeypatch.setattr(Path, "open", late)
+    assert sort(photo)[0].error == "could not be copied: changed while it was read"
+    assert found() == {}
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_link_to_a_photo_is_sorted_as_a_photo(link: bool) -> None:
+    row("a/1.jpg", content="one")
+    Path("a/2.jpg").symlink_to("1.jpg")
+    assert not sort(row("a/2.jpg"), link=link)[0].error
+    assert found() == {"cat/2.jpg": "one"}
+
+
+def test_what_a_killed_run_has_left_goes() -> None:
+    left = Path("sorted/cat") / f".1.{16 * '0'}.partial.jpg"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    sort(row("a/1.jpg", content="one"))
+    assert found() == {"cat/1.jpg": "one"}
+
+
+@as_root
+@pytest.mark.parametrize("name", ["sorted", "sorted/cat"])
+def test_another_user_s_link_leads_nowhere(name: str) -> None:
+    Path("elsewhere").mkdir()
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).symlink_to(Path("elsewhere").absolute())
+    os.lchown(name, NOBODY, NOBODY)
+    with pytest.raises(UsageError, match=f"{name}: another user's link"):
+        check_folder(Path("sorted"), [Path("a")]) if name == "sorted" else sort(row("a/1.jpg", content="one"))
+    assert not [*Path("elsewhere").iterdir()]

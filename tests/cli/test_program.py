@@ -79,3 +79,48 @@ def test_a_reader_that_stops_gets_no_complaint(int8: Path) -> None:
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert len(result.stdout.splitlines()) == 1
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("busy", ["commands", "cleaning up", "saying so"])
+def test_a_second_ctrl_c_ends_it_at_once_without_a_traceback(busy: str) -> None:
+    code = f"""
+import signal, time
+from cifar_edge.cli import program
+from cifar_edge.errors import Interrupted
+
+def main():
+    try:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            {busy == "cleaning up"} and signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        {busy == "commands"} and signal.raise_signal(signal.SIGINT)
+        raise Interrupted("stopped") from None
+
+complain = program.complain
+program.complain = lambda message: ({busy == "saying so"} and signal.raise_signal(signal.SIGINT), complain(message))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+program.run_program(main)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "error: stopped at once\n")
+
+
+def test_a_first_ctrl_c_is_as_ever() -> None:
+    code = """
+import signal
+from cifar_edge.cli import program
+from cifar_edge.errors import Interrupted
+
+def main():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; go on with --resume") from None
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+program.run_program(main)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (130, "error: stopped; go on with --resume\n")

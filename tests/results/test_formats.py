@@ -63,12 +63,16 @@ def test_a_reader_of_a_pipe_gets_each_row_at_once() -> None:
             assert end.read().endswith(b"cnn.tflite\n"), row
 
 
-@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-1.jpg", "@sum.jpg", "\t=1.jpg", "\r=1.jpg"])
-def test_no_spreadsheet_takes_a_name_for_a_formula(name: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0b1", "\uff20sum"]
+)
+def test_no_spreadsheet_takes_a_text_for_a_formula(text: str) -> None:
     file = io.StringIO()
-    list(write_csv([Row(name, "cat", 0.5, (("cat", 0.5),), "", 1.0, "m")], file, 1))
+    list(write_csv([Row(text, text, 0.5, ((text, 0.5),), text, 1.0, text)], file, 1))
     (row,) = csv.DictReader(io.StringIO(file.getvalue(), newline=""))
-    assert row["path"] == f"./{name}"  # the same file
+    assert row.pop("path") == f"./{text}"  # the same file
+    assert [value for value in row.values() if text in value] == [f"'{text}"] * 4
+    assert (row["confidence"], row["milliseconds"]) == ("0.5", "1.0")
 
 
 def test_json_lines_can_be_read_back(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from cifar_edge.classify.report import Report
 from cifar_edge.errors import ResultsError, UsageError
 from cifar_edge.photos import decode
 from cifar_edge.photos.find import order
-from cifar_edge.results.row import Row
+from cifar_edge.results.journal import Journal
+from cifar_edge.results.row import Row, to_line
+from tests.planted import PLANTED, plant, untouched
 from tests.tflite.test_card import foreign
 
 Classify = Callable[..., list[Row]]
@@ -260,3 +262,26 @@ def test_arguments_are_checked_before_anything_is_written(model: EdgeModel) -> N
         with pytest.raises(UsageError, match=reason):
             classify(model, **options)
     assert [path.name for path in Path().iterdir()] == ["photos"]
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_planted_journal_is_refused(kind: str, resume: bool, tmp_path: Path) -> None:
+    plant(kind, tmp_path / "out.csv.partial", tmp_path / "target")
+    with pytest.raises(UsageError, match=r"out\.csv\.partial: .*; move it away"):
+        Journal(tmp_path / "out.csv", b"{}", resume=resume)
+    assert untouched(tmp_path / "target")
+
+
+@pytest.mark.parametrize("change", ["deleted", "link", "pipe"])
+def test_a_journal_that_goes_meanwhile_costs_no_row(change: str, tmp_path: Path) -> None:
+    rows = [Row(f"{number}.jpg", "cat", 0.9, (("cat", 0.9),), "", 1.0, "m") for number in range(3)]
+    with Journal(tmp_path / "out.jsonl", b"{}", resume=False) as journal:
+        list(journal.add(rows[:1]))
+        journal.path.unlink()
+        if change != "deleted":
+            plant(change, journal.path, tmp_path / "target")
+        list(journal.add(rows[1:]))
+        journal.finish()
+    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(map(to_line, rows))
+    assert not journal.path.exists()

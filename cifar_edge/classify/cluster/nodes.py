@@ -82,6 +82,8 @@ def connected(address: str | None) -> Iterator[Trouble]:
         return
     if address:
         _check_address(address)
+    elif not os.environ.get("RAY_ADDRESS"):
+        check_owner()
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     try:
         ray.init(address or "auto", **quiet)
@@ -103,6 +105,24 @@ def connected(address: str | None) -> Iterator[Trouble]:
             if thread.name.startswith(("StreamingExecutor", "iter_threaded")):
                 thread.join(timeout=10)
         ray.shutdown()
+
+
+def check_owner() -> None:
+    """Raise `UsageError` if what Ray takes for a cluster of this machine is another user's, who could run code as you.
+
+    Ray reads the address in its folder of temporary files and in the arguments of all processes.
+    """
+    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray")  # noqa: S108 - as Ray has it
+    for place in (folder, folder / "ray_current_cluster", *Path("/proc").glob("[0-9]*")):
+        try:
+            ours = place.lstat().st_uid in (0, os.geteuid())
+            if not ours and (place.parent != Path("/proc") or b"\0--gcs-address=" in (place / "cmdline").read_bytes()):
+                raise UsageError(
+                    f"{place}: is of another user's Ray, whose owner could run code as you; name a cluster that you "
+                    "trust (--cluster HOST:PORT), or set RAY_TMPDIR to a folder of yours"
+                )
+        except OSError:  # not there
+            continue
 
 
 def _check_address(address: str) -> None:

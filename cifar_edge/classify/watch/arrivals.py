@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -18,16 +20,25 @@ POLL = 5.0  # seconds between searches where the system does not report new phot
 
 SEARCH = 600.0  # seconds where it does, for photos that were not reported
 
+IN_CREATE = 0x100  # of sys/inotify.h
+ADVICE = (
+    f"so all folders are searched every {POLL:g} seconds; `sysctl fs.inotify` shows the limits, raise max_user_watches "
+    "or max_user_instances"
+)
+
 
 class Arrivals:
     """Photos that may be new: all that exist, then those that the system reports, and all again from time to time.
 
     The system reports new photos where the package watchdog is installed (extra `watch`). It reports neither what
-    another computer does on a network share, nor anything beyond the limit `fs.inotify.max_user_watches`.
+    another computer does on a network share, nor anything beyond its limits on inotify; then the folders are searched
+    every few seconds.
     """
 
-    def __init__(self, folders: Sequence[Path], poll: float | None) -> None:
-        self._folders, self._poll = folders, poll
+    def __init__(
+        self, folders: Sequence[Path], poll: float | None, warn: Callable[[str], None] = lambda message: None
+    ) -> None:
+        self._folders, self._poll, self._warn = folders, poll, warn
         self._reported: deque[str] = deque()  # by another thread
         self._observer: Any = None
         self._known: list[tuple[int, int] | None] = []
@@ -60,10 +71,12 @@ class Arrivals:
             path = self._reported.popleft()
             if os.path.isdir(path):  # noqa: PTH112 - raises nothing; photos that come with a new folder may not be reported
                 self._next = time.monotonic()
+                self._poll_at_limit()
             elif is_photo(path):
                 taken.append(path)
         taken += islice(self._search, most - len(taken))
         if len(taken) < most and time.monotonic() >= self._next:
+            self._poll_at_limit()
             self._search, self._next = find(self._there()), time.monotonic() + self._every
             taken += islice(self._search, most - len(taken))
         return taken
@@ -72,9 +85,20 @@ class Arrivals:
         """Search the folders that exist now, and ask the system to report changes in them."""
         self._stop()
         self._known = [*map(_identity, self._folders)]
-        self._observer = None if self._poll else _observer(self._there(), self)
+        try:
+            self._observer = None if self._poll else _observer(self._there(), self)
+        except OSError as error:
+            self._observer = None
+            self._warn(f"new photos are not reported ({error.strerror}), {ADVICE}")
         self._every = SEARCH if self._observer else self._poll or POLL
         self._next = time.monotonic()
+
+    def _poll_at_limit(self) -> None:
+        """Search often from now on if the system reports no more folders; the observer does not say so."""
+        if self._observer and (there := self._there()) and at_limit(there[0]):
+            self._stop()
+            self._observer, self._every, self._next = None, POLL, time.monotonic()
+            self._warn(f"new folders are not observed (inotify watch limit reached), {ADVICE}")
 
     def _replaced(self) -> bool:
         """Tell whether another folder has taken the place of an observed one."""
@@ -96,16 +120,33 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _observer(folders: Sequence[Path], handler: Any) -> Any:
-    """Start and return an observer that reports changes to a handler; None where that is not possible."""
+    """Start and return an observer that reports changes to a handler; None where that is not possible.
+
+    Raises:
+        OSError: a limit of the system is reached.
+    """
     try:
         from watchdog.observers.inotify import InotifyObserver
-
-        if any(storage(folder).kind == "network" for folder in folders):
-            return None
-        observer = InotifyObserver()
-        for folder in folders:
-            observer.schedule(handler, str(folder), recursive=True)
-        observer.start()
-    except (ImportError, OSError):  # not installed; no more watches
+    except ImportError:  # not installed, or not Linux
         return None
+    if any(storage(folder).kind == "network" for folder in folders):
+        return None
+    observer = InotifyObserver()
+    for folder in folders:
+        observer.schedule(handler, str(folder), recursive=True)
+    observer.start()
     return observer
+
+
+def at_limit(folder: Path) -> bool:
+    """Tell whether the system refuses to observe one more folder (inotify_add_watch(2))."""
+    library = ctypes.CDLL(None, use_errno=True)
+    descriptor = library.inotify_init1(os.O_CLOEXEC)
+    if descriptor < 0:  # of these there are few, and the observer has one already
+        return False
+    try:
+        return library.inotify_add_watch(descriptor, os.fsencode(folder), IN_CREATE) < 0 and (
+            ctypes.get_errno() == errno.ENOSPC
+        )
+    finally:
+        os.close(descriptor)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -76,7 +77,13 @@ def _at_home(path: Path) -> bool:
 
 
 def _quoted(argument: object) -> str:
-    """Return an argument as systemd.syntax(7) has it in a list of words."""
+    """Return an argument as systemd.syntax(7) has it in a list of words.
+
+    Raises:
+        UsageError: it has a line break, which would begin another setting, or another control character.
+    """
     text = str(argument)
+    if any(unicodedata.category(one) in ("Cc", "Zl", "Zp") for one in text):
+        raise UsageError(f"{text}: a unit holds no line break or other control character; rename it")
     escaped = text.replace("\\", "\\\\").replace('"', r"\"").replace("%", "%%")
     return text if re.fullmatch(r"[\w./=:,+-]+", text) else f'"{escaped}"'

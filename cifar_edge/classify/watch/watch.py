@@ -23,6 +23,7 @@ from cifar_edge.classify.watch.settling import Look, Waiting
 from cifar_edge.errors import UsageError
 from cifar_edge.results.rotating_log import ROTATE, RotatingLog
 from cifar_edge.results.row import Row
+from cifar_edge.system.opening import destination
 from cifar_edge.tflite.model import EdgeModel
 
 TICK = 0.5  # seconds between checks of waiting photos
@@ -60,7 +61,7 @@ def watch(
         poll: seconds between searches of the folders; by default the system reports new photos.
         rotate: bytes of a full file.
         hook: called with each row when it is written, before it is yielded.
-        warn: called with what went wrong with the hook.
+        warn: called with what went wrong with the hook, the log, or the system's reports of new photos.
         stop: set it, from another thread or a signal handler, to end.
         options: `fit`, `exif_thumbnails`, `top_k`, `min_confidence`, `timeout`, as of `classify_folder`.
 
@@ -80,13 +81,16 @@ def watch(
             raise UsageError(f"{place}: no such folder to watch")
     setup = set_up(model, workers, **options)
     rows_of = partial(classify_files, rows_of=classifier(setup), workers=setup.workers, stop=stop)
-    rows = _watch(Arrivals(places, poll), rows_of, RotatingLog(Path(os.path.realpath(output)), rotate), stop)
-    return _hooked(rows, hook, warn) if hook else rows
+    log = RotatingLog(destination(Path(output)), rotate, warn)
+    rows = _watch(Arrivals(places, poll, warn), rows_of, log, stop)
+    return _hooked(rows, hook, warn, stop) if hook else rows
 
 
-def _hooked(rows: Iterable[Row], hook: Hook, warn: Callable[[str], None]) -> Generator[Row, None, None]:
+def _hooked(
+    rows: Iterable[Row], hook: Hook, warn: Callable[[str], None], stop: threading.Event
+) -> Generator[Row, None, None]:
     for row in rows:
-        if complaint := hook(row):
+        if complaint := hook(row, stop):
             warn(complaint)
         yield row
 
@@ -95,6 +99,7 @@ def _watch(arrivals: Arrivals, rows_of: Rows, log: RotatingLog, stop: threading.
     waiting = Waiting()
     with log, arrivals:
         while not stop.is_set():
+            log.keep()
             new = arrivals.take(AT_ONCE)
             waiting.add(path for path in new if not log.has(path))
             complete = waiting.take(AT_ONCE)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cifar_edge.classify.cluster.run import classify_on_cluster
 from cifar_edge.errors import UsageError
 from tests.classify.cluster.conftest import Nodes
 from tests.conftest import PHOTOS
+from tests.planted import NOBODY, as_root
 
 
 def test_a_node_that_has_not_this_machine_s_folders_gets_no_work(node: Nodes, run: Path, tmp_path: Path) -> None:
@@ -56,3 +58,30 @@ def test_a_cluster_without_processors_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("ray.nodes", list)
     with pytest.raises(UsageError, match="no processors"):
         cluster_nodes.check_nodes([])
+
+
+@as_root
+@pytest.mark.parametrize("name", ["ray", "ray/ray_current_cluster"])
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+def test_another_user_s_session_is_refused(
+    name: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:6379")
+    cluster_nodes.check_owner()
+    os.chown(tmp_path / name, NOBODY, NOBODY)
+    with pytest.raises(UsageError, match=f"{tmp_path / name}: is of another user's Ray, whose owner could run code"):
+        cluster_nodes.check_owner()
+
+
+@as_root
+def test_another_user_s_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    command = ["/bin/sh", "-c", "read line", "raylet", "--gcs-address=127.0.0.1:6379"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, user=NOBODY) as other:
+        with pytest.raises(UsageError, match=f"/proc/{other.pid}: is of another user's Ray"):
+            cluster_nodes.check_owner()
+        other.communicate(b"")
+    cluster_nodes.check_owner()

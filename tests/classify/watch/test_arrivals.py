@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cifar_edge import EdgeModel
-from cifar_edge.classify.watch import watch
-from tests.classify.watch.conftest import KINGFISHER, KITTEN
+from cifar_edge.classify.watch import arrivals, watch
+from cifar_edge.classify.watch.arrivals import Arrivals
+from tests.classify.watch.conftest import KINGFISHER, KITTEN, PATIENCE
 from tests.classify.watch.test_watch import watching
 
 
@@ -28,3 +32,51 @@ def test_a_folder_that_is_replaced_is_watched_on(photos: Path, model: EdgeModel)
         shutil.copy(KINGFISHER, photos / "plugged.jpg")
         names.wait(4)
     assert list(names) == ["first.png", "found.jpg", "told.jpg", "plugged.jpg"]
+
+
+@pytest.fixture
+def no_instances() -> Iterator[None]:
+    """Take all inotify instances that this user may have."""
+    library, taken = ctypes.CDLL(None, use_errno=True), list[int]()
+    while (descriptor := library.inotify_init1(os.O_CLOEXEC)) >= 0:
+        taken.append(descriptor)
+        assert len(taken) < 10_000
+    yield
+    for descriptor in taken:
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("no_instances")
+def test_where_the_system_reports_nothing_it_is_said_and_the_folders_are_searched(photos: Path) -> None:
+    said: list[str] = []
+    with Arrivals([photos], None, said.append) as coming:
+        assert "new photos are not reported (inotify instance limit reached), so all folders are searched" in said[0]
+        assert coming.take(9) == [str(photos / "first.png")]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("when", ["at the start", "at a new folder"])
+def test_where_no_more_folders_are_observed_it_is_said_and_they_are_searched(
+    when: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(arrivals, "POLL", 0.0)
+    monkeypatch.setattr(arrivals, "at_limit", lambda folder: when == "at the start")
+    with Arrivals([photos], None, said.append) as coming:
+        coming.take(9)
+        if when == "at a new folder":
+            assert not said
+            monkeypatch.setattr(arrivals, "at_limit", lambda folder: True)
+            (photos / "new").mkdir()
+            began = time.monotonic()
+            while not said:
+                coming.take(9)
+                assert time.monotonic() - began < PATIENCE
+        shutil.copy(KITTEN, photos / "later.jpg")
+        assert str(photos / "later.jpg") in coming.take(9)
+    assert len(said) == 1
+    assert "raise max_user_watches" in said[0]
+
+
+def test_the_limit_is_not_reached_here(photos: Path) -> None:
+    assert not arrivals.at_limit(photos)

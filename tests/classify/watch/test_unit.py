@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from cifar_edge import EdgeModel
 from cifar_edge.classify.watch import unit
+from cifar_edge.classify.watch.hook import Hook
 from cifar_edge.data import CLASSES
+from cifar_edge.errors import UsageError
 from tests.conftest import Outcome
 
 
@@ -79,6 +83,17 @@ def test_a_unit_that_could_not_start_is_not_printed(
     outcome = cifar_edge("watch", "--model", run / "cnn-int8.tflite", *words, "--print-systemd-unit")
     assert (outcome.code, outcome.out) == (2, "")
     assert reason.format(home=home) in outcome.err
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r", "\x1b", "\x85", "\u2028"])
+@pytest.mark.parametrize("where", ["folder", "program", "label"])
+def test_no_line_break_begins_another_setting(odd: str, where: str, run: Path, tmp_path: Path) -> None:
+    text = f"/srv/a{odd}ExecStartPre=/bin/sh"
+    given = EdgeModel(run / "cnn-int8.tflite", labels=[*CLASSES[:-1], text])
+    hook = Hook(["cat"], f"echo {shlex.quote(text)}", given.labels) if where == "program" else None
+    folders, label = [Path(text)] if where == "folder" else [], [text] if where == "label" else None
+    with pytest.raises(UsageError, match="a unit holds no line break or other control character"):
+        unit.systemd_unit(folders, Path("results.jsonl"), given, hook, on_label=label)
 
 
 def test_systemd_accepts_the_unit_and_finds_it_safe(
