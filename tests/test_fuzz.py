@@ -1,4 +1,4 @@
-"""Damaged photos: no crash, no hang, no missing row. `make fuzz` does it for a minute."""
+"""Damaged photos, models and archives: no crash, no hang, no missing row. `make fuzz` does each for a minute."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.conftest import PHOTOS
+from tests.conftest import PHOTOS, ROOT
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "2"))
 FILES = 200  # a round
@@ -69,6 +70,11 @@ def mutated(content: bytes, other: bytes, chance: random.Random) -> bytes:
     return bytes(damaged)
 
 
+def limit_memory() -> None:
+    """Let a process have what two photos of a gigabyte take, and the program."""
+    resource.setrlimit(resource.RLIMIT_AS, (4_000_000_000, 4_000_000_000))
+
+
 def test_damaged_photos(run: Path, tmp_path: Path) -> None:
     originals = seeds()
     model, output = run / "cnn-int8.tflite", tmp_path / "out.jsonl"
@@ -83,7 +89,7 @@ def test_damaged_photos(run: Path, tmp_path: Path) -> None:
             damaged = mutated(content, chance.choice(originals)[1], chance)
             (photos / f"{number:03}.{suffix}").write_bytes(damaged)
         command = [sys.executable, "-m", "cifar_edge", "classify", photos, "--model", model, "-o", output, "--quiet"]
-        result = subprocess.run(command, timeout=60, capture_output=True, text=True)
+        result = subprocess.run(command, timeout=60, capture_output=True, text=True, preexec_fn=limit_memory)
         assert result.returncode in (0, 3), (photos, result.stderr)
         assert "Traceback" not in result.stderr, (photos, result.stderr)
         rows = [json.loads(line) for line in output.read_text().splitlines()]
@@ -92,3 +98,10 @@ def test_damaged_photos(run: Path, tmp_path: Path) -> None:
         for photo in photos.iterdir():
             photo.unlink()
         photos.rmdir()
+
+
+def test_damaged_models_and_archives(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    command = [sys.executable, "-m", "tests.fuzzing", tmp_path, str(seed), str(SECONDS)]
+    result = subprocess.run(command, timeout=SECONDS + 120, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, (seed, list(tmp_path.iterdir()), result.stderr)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_edge.data.archive import MOST_IN_A_FILE, read_members
-from cifar_edge.errors import DataError, UsageError
+from cifar_edge.errors import DataError, UsageError, first_line
 from cifar_edge.system.files import cache_dir
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -240,7 +240,9 @@ def _decode_python(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArra
     try:
         planes, labels = read_batch(content)
     except ValueError as error:
-        raise DataError(f"{name} cannot be read ({error}); delete it and run `cifar-edge data fetch`") from error
+        raise DataError(
+            f"{name} cannot be read ({first_line(error)}); delete it and run `cifar-edge data fetch`"
+        ) from error
     return _images(planes), np.frombuffer(labels, np.uint8)
 
 

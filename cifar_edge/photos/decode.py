@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
-import stat
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -122,19 +122,21 @@ def check_fit(fit: str) -> None:
 def _open(path: str | Path | BinaryIO, work: float, seen: Identity | None) -> BinaryIO:
     if not isinstance(path, str | Path):
         return _if_quick_to_open(path, path.seek(0, os.SEEK_END), work)
-    # Without pathlib, which would take as long as all the rest.
-    about = os.stat(path)  # noqa: PTH116
-    if not stat.S_ISREG(about.st_mode):  # opening a pipe could wait for ever
-        if not stat.S_ISDIR(about.st_mode):
-            raise ImageError("not a regular file")
+    try:
+        descriptor = open_regular(path, seen)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not os.path.isdir(path):  # noqa: PTH112 - as quick as can be
+            raise
         link = os.path.islink(path)  # noqa: PTH114
-        raise ImageError("a link to a folder, which is not followed" if link else "a folder that cannot be listed")
-    descriptor = open_regular(path, seen)
-    if about.st_size > SMALL:
-        return _if_quick_to_open(os.fdopen(descriptor, "rb"), about.st_size, work)
+        raise ImageError(
+            "a link to a folder, which is not followed" if link else "a folder that cannot be listed"
+        ) from error
+    size = os.fstat(descriptor).st_size
+    if size > SMALL:
+        return _if_quick_to_open(os.fdopen(descriptor, "rb"), size, work)
     # Without a file object too, whose making and closing ask for Python's lock again and again.
     try:
-        return io.BytesIO(os.read(descriptor, about.st_size))
+        return io.BytesIO(os.read(descriptor, size))
     finally:
         os.close(descriptor)
 

@@ -228,8 +228,8 @@ def test_what_fails_at_the_end_is_all_that_is_left_to_do(model: EdgeModel, monke
         patch.setattr(Report, "write", fail)
         with pytest.raises(ResultsError, match=r"report\.html: No space left on device; .* --resume"):
             classify(model, report="report.html")
-    monkeypatch.setattr(pipeline.decode, "load", pytest.fail)
-    monkeypatch.setattr("cifar_edge.classify.report._thumbnails", lambda paths, workers: ["" for _ in paths])
+    monkeypatch.setattr(decode, "load", pytest.fail)
+    monkeypatch.setattr("cifar_edge.classify.report._thumbnails", lambda rows, *_: ["" for _ in rows])
     assert len(classify(model, resume=True, report="report.html")) == 20
     assert Path("report.html").exists()
     assert not Path("out.csv.partial").exists()
