@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,7 @@ def test_a_file_in_any_folder_is_read(pack: Callable[[bytes], bytes], tmp_path: 
         (b"no archive", "."),
         (b"", "."),
     ],
+    ids=itertools.count(),
 )
 def test_what_is_no_whole_archive_is_said(content: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)

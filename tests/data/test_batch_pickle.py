@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import pickle
 import struct
 import subprocess
@@ -82,6 +83,7 @@ POINTER = (
         b"Pmine\n.",
         b"",
     ],
+    ids=itertools.count(),
 )
 def test_nothing_else_is_built(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
