@@ -80,7 +80,9 @@ class RotatingLog:
         """Go on in another file, and say so, if somebody has deleted or replaced the newest one."""
         if self._file.is_there():
             return
-        self._warn(f"{self._path}: was deleted or replaced; rows go to a new file, and its earlier photos have none")
+        self._warn(
+            f"{self._path}: was deleted or replaced; rows go to a new file of this name, without the earlier ones"
+        )
         lost, self._file = self._file, AppendOnlyFile(self._path, SYNC_SECONDS)
         lost.close()
         for path in self._take_over():

@@ -11,15 +11,15 @@ import hashlib
 import os
 import platform
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from cifar_edge.errors import CifarEdgeError, ModelError
+from cifar_edge.errors import CifarEdgeError, ModelError, UsageError
 from cifar_edge.system.files import atomic, cache_dir
+from cifar_edge.system.opening import open_ours
 from cifar_edge.system.silence import silenced
 from cifar_edge.tflite.interpreter import VERSION, random_pixels, refusal
 
@@ -113,15 +113,10 @@ def _limit_memory(further: int) -> None:
 def _is_set(mark: Path) -> bool:
     """Tell whether a mark is a file of this user that holds its own name: others may put or link theirs there."""
     try:
-        descriptor = os.open(mark, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError:
+        with os.fdopen(open_ours(mark, os.O_RDONLY), "rb") as file:
+            return file.read(1000) == mark.name.encode()
+    except (OSError, UsageError):
         return False
-    try:
-        about = os.fstat(descriptor)
-        own = sys.platform == "win32" or about.st_uid == os.geteuid()
-        return own and stat.S_ISREG(about.st_mode) and os.read(descriptor, 1000) == mark.name.encode()
-    finally:
-        os.close(descriptor)
 
 
 def _set(mark: Path) -> None:

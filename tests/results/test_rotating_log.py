@@ -74,7 +74,7 @@ def test_a_log_that_is_deleted_or_replaced_is_said_and_goes_on(
         list(log.add(ROWS[3:5]))
         assert all(log.has(row.path) for row in ROWS[:5])
         assert log.has(ROWS[7].path) == (change is replace)
-    assert said == [f"{path}: was deleted or replaced; rows go to a new file, and its earlier photos have none"]
+    assert said == [f"{path}: was deleted or replaced; rows go to a new file of this name, without the earlier ones"]
     taken_over = to_line(ROWS[7]) if change is replace else b""
     assert path.read_bytes() == taken_over + b"".join(map(to_line, ROWS[3:5]))
 

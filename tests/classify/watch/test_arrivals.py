@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import ctypes
-import os
+import errno
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.observers.inotify import InotifyObserver
 
 from cifar_edge import EdgeModel
 from cifar_edge.classify.watch import arrivals, watch
@@ -34,20 +33,13 @@ def test_a_folder_that_is_replaced_is_watched_on(photos: Path, model: EdgeModel)
     assert list(names) == ["first.png", "found.jpg", "told.jpg", "plugged.jpg"]
 
 
-@pytest.fixture
-def no_instances() -> Iterator[None]:
-    """Take all inotify instances that this user may have."""
-    library, taken = ctypes.CDLL(None, use_errno=True), list[int]()
-    while (descriptor := library.inotify_init1(os.O_CLOEXEC)) >= 0:
-        taken.append(descriptor)
-        assert len(taken) < 10_000
-    yield
-    for descriptor in taken:
-        os.close(descriptor)
+def test_where_the_system_reports_nothing_it_is_said_and_the_folders_are_searched(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(observer: InotifyObserver) -> None:
+        raise OSError(errno.EMFILE, "inotify instance limit reached")
 
-
-@pytest.mark.usefixtures("no_instances")
-def test_where_the_system_reports_nothing_it_is_said_and_the_folders_are_searched(photos: Path) -> None:
+    monkeypatch.setattr(InotifyObserver, "start", refuse)
     said: list[str] = []
     with Arrivals([photos], None, said.append) as coming:
         assert "new photos are not reported (inotify instance limit reached), so all folders are searched" in said[0]

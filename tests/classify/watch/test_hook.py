@@ -108,7 +108,7 @@ def test_it_is_not_run_for_what_has_taken_the_photo_s_place(
     photo, ran = tmp_path / "photo.jpg", tmp_path / "ran"
     photo.write_bytes(b"photo")
     row = replace(made("cat", str(photo)), file=look(str(photo)))
-    run = Hook(["cat"], f"touch {ran}", model.labels)
+    run = Hook(["cat"], program(tmp_path, f"touch {ran}"), model.labels)
     change(photo)
     said = run(row)
     if change is Path.unlink:  # by somebody who was faster
