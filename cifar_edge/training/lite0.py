@@ -16,6 +16,7 @@ import hashlib
 import io
 import math
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -51,6 +52,7 @@ STAGES = (
 BLOCKS = sum(repeats for repeats, *_ in STAGES)
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of PyTorch's format before 1.6
+MOST_REMEMBERED = 100_000  # values in a pickle; that of Lite0 has a thousand
 STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
 TORCH_NAMES = {
@@ -179,7 +181,7 @@ def read_tensors(content: bytes) -> dict[str, Array]:
     """
     stream = io.BytesIO(content)
     try:
-        magic, protocol, _, tensors, keys = (_TensorUnpickler(stream).load() for _ in range(5))
+        magic, protocol, _, tensors, keys = (_unpickled(stream) for _ in range(5))
         if (magic, protocol) != (MAGIC, PROTOCOL):
             raise ValueError("another format")
         by_key = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
@@ -218,6 +220,16 @@ class _Tensor(NamedTuple):
 def _rebuild_tensor(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
     """Stand in for `torch._utils._rebuild_tensor_v2`."""
     return _Tensor(storage, offset, shape, strides)
+
+
+def _unpickled(stream: io.BytesIO) -> Any:
+    """Load the next pickle; first look through it, because Python's unpickler makes room for whatever is announced."""
+    start = stream.tell()
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > MOST_REMEMBERED:
+            raise ValueError(f"a pickle that remembers {argument:,} things")
+    stream.seek(start)
+    return _TensorUnpickler(stream).load()
 
 
 class _TensorUnpickler(pickle.Unpickler):

@@ -168,3 +168,11 @@ def torch_file(offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) ->
     state = b"(dVtensor\nctorch._utils\n_rebuild_tensor_v2\n(" + storage + numbers + b"tRs."
     head = b"".join(pickle.dumps(value) for value in (MAGIC, PROTOCOL, {}))
     return head + state + pickle.dumps(["7"]) + (6).to_bytes(8, "little") + np.arange(6, dtype="<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x80\x02Kjr\xff\xff\xff\x7f.", b"\x80\x02K\x00\x8e" + b"\xff" * 7 + b"\x00.", b"Kjp99999999999\n."]
+)
+def test_a_pickle_that_announces_more_than_it_has_takes_no_memory(content: bytes) -> None:
+    with pytest.raises(ModelError, match="not a file of PyTorch tensors"):
+        read_tensors(content)
