@@ -83,7 +83,7 @@ class Reader:
         try:
             return process.decode(photo, self._timeout, self._how | {"seen": seen})
         finally:
-            if process.is_alive():
+            if not process.is_gone:
                 self._idle.put(process)
 
     def close(self) -> None:
@@ -120,14 +120,16 @@ class _Process:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)  # noqa: S603 - ourselves
         self._requests, self._answers = cast("tuple[IO[bytes], IO[bytes]]", (self._process.stdin, self._process.stdout))
+        self.is_gone = False
         self._answers.readline()  # when it is ready: time counts from the start of decoding
 
     def stop(self) -> None:
         """End it, whatever it does."""
+        self.is_gone = True
         self._process.kill()
 
     def decode(self, photo: str | Path | bytes, timeout: float, how: dict[str, Any]) -> NDArray[np.uint8]:
-        """Return a photo's pixels, or raise `ImageError`; after the time is up, or a crash, the process is gone."""
+        """Return a photo's pixels, or raise `ImageError`; then the process may be gone."""
         content = photo if isinstance(photo, bytes) else b""
         request = {"timeout": timeout, "how": how}
         request |= {"bytes": len(content)} if isinstance(photo, bytes) else {"path": str(photo)}
@@ -141,20 +143,18 @@ class _Process:
             if "error" in answer:
                 raise ImageError(answer["error"])
             return np.frombuffer(self._answers.read(math.prod(answer["shape"])), np.uint8).reshape(answer["shape"])
-        except (OSError, ValueError):  # it is gone
-            raise ImageError(self._epitaph(timeout, in_time=late.is_alive())) from None
+        except (OSError, ValueError):
+            raise ImageError(self._epitaph(timeout)) from None
         finally:
             late.cancel()
+            late.join()  # it may be at work
 
-    def is_alive(self) -> bool:
-        """Tell whether it can decode another photo."""
-        return self._process.poll() is None
-
-    def _epitaph(self, timeout: float, *, in_time: bool) -> str:
-        if not in_time:
+    def _epitaph(self, timeout: float) -> str:
+        if self.is_gone:
             return f"takes longer than {timeout:g} s to decode (--timeout)"
-        code = self._process.wait(GRACE)
-        return "its decoder was killed, most likely for want of memory" if code == -9 else "its decoder crashed"
+        self.is_gone = True
+        killed = self._process.wait(GRACE) == -signal.SIGKILL
+        return "its decoder was killed, most likely for want of memory" if killed else "its decoder crashed"
 
 
 def main() -> None:

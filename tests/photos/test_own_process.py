@@ -41,7 +41,9 @@ def test_a_photo_that_takes_too_long_costs_its_time_and_nothing_else(tmp_path: P
     reader = Reader(0.5, height=32, width=32)
     with pytest.raises(ImageError, match=r"takes longer than 0\.5 s to decode \(--timeout\)"):
         reader(tmp_path / "endless.bmp")
+    (tmp_path / "slow.bmp").write_bytes(hostile.run_length_bmp(1_000))  # for a process too
     assert np.array_equal(reader(PHOTO), decode.load(PHOTO, 32, 32))
+    assert reader(tmp_path / "slow.bmp").shape == (32, 32, 3)
 
 
 @pytest.mark.usefixtures("suspicious")
