@@ -110,7 +110,7 @@ def _checked(directory: Path, names: Sequence[str]) -> tuple[str, ...]:
     """Return class names in their order, if they can be labels."""
     spellings: dict[str, str] = {}
     for name in names:
-        shown = f"{directory}: class folder {visible(name)!r}"
+        shown = f"{directory}: class folder '{visible(name)}'"
         if visible(name) != name:
             raise UsageError(f"{shown}: characters that cannot be seen cannot be in a label; rename it")
         if name != name.strip():

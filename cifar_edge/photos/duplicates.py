@@ -8,7 +8,6 @@ Functions*, 2010). Small thumbnails then decide.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -118,11 +117,12 @@ def _candidates(bits: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.int
 
 
 def _bursts(taken: Sequence[float | None], cells: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Return pairs of photos that were taken one after the other, and agree in what they show."""
+    """Return pairs of photos that were taken within seconds, and agree in what they show."""
     dated = sorted((when, photo) for photo, when in enumerate(taken) if when is not None)
     return [
         (before, after)
-        for (earlier, before), (later, after) in pairwise(dated)
+        for place, (earlier, before) in enumerate(dated)
+        for later, after in dated[place + 1 : place + 1 + NEAREST]
         if later - earlier <= BURST_SECONDS and _correlation(cells[before], cells[after]) > BURST_CORRELATION
     ]
 

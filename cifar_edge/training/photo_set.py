@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_edge.errors import DataError
-from cifar_edge.photos.class_folders import HELD_OUT, Listing, list_class_folders
+from cifar_edge.photos.class_folders import HELD_OUT, TEST, TRAIN, Listing, list_class_folders
 from cifar_edge.photos.decode import FIT, check_fit
 from cifar_edge.photos.decoded import File, Frame, Images, Store, cache_for, decode_all
 from cifar_edge.photos.duplicates import THUMBNAIL, Alike, find_alike
 from cifar_edge.system.machine import default_workers
-from cifar_edge.training.split import FOLDS, folds, need_folds, places_of, split
+from cifar_edge.training.split import FOLDS, LEFT_OUT, folds, need_folds, places_of, split
 
 LEAST = 5  # photos in a class
 FEW = 30  # photos in a class
@@ -125,6 +125,15 @@ class Survey:
         sets = np.split(order, np.flatnonzero(np.diff(self.alike.same[order])) + 1)
         return [tuple(map(int, one)) for one in sets if len(one) > 1]
 
+    def leaks(self) -> list[int]:
+        """Return the photos, by index, that the folders do not put on the test side where their likes are."""
+        tested = {group for group, side in zip(self.alike.group.tolist(), self.given, strict=True) if side == TEST}
+        return [
+            photo
+            for photo, group in enumerate(self.alike.group.tolist())
+            if group in tested and self.given[photo] != TEST
+        ]
+
     def contradictions(self) -> list[str]:
         """Return a line for each photo that is in two classes, or on two sides of a split that the folders give."""
         labels, given, paths = self.labels, self.given, self.paths
@@ -144,6 +153,11 @@ class Survey:
         if listing.stray:
             lines.append(f"{listing.stray[0]}: {len(listing.stray):,} photos like this lie in no class folder; skipped")
         lines += self.contradictions()
+        if leaks := self.leaks():
+            lines.append(
+                f"{len(leaks):,} photos are the same as photos to test on, or nearly, such as "
+                f"{self.paths[leaks[0]]}; they are left out of the training"
+            )
         if self.alike.fixed_camera:
             lines.append(f"{self.directory}: so many photos look alike that only copies and bursts are kept together")
         if few := [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < FEW]:
@@ -160,7 +174,7 @@ class Survey:
     def check(self) -> None:
         """Raise `DataError` if a class has too few photos to learn from."""
         free = np.bincount(
-            self.labels[[side in ("train", "") for side in self.given]], minlength=len(self.listing.classes)
+            self.labels[[side in (TRAIN, "") for side in self.given]], minlength=len(self.listing.classes)
         )
         for name, count in zip(self.listing.classes, free, strict=True):
             if count < LEAST:
@@ -234,7 +248,7 @@ class Photos:
         if not need_folds([labels[index] for index in known], [given[index] for index in known]):
             return cls(directory, fit, seed, survey, split(places, labels, groups, given), None)
         fold = folds(places, labels, groups, given)
-        sides = np.where(fold >= 0, "train", np.where(np.array(given) == "test", "test", "left out"))
+        sides = np.where(fold >= 0, TRAIN, np.where(np.array(given) == TEST, TEST, LEFT_OUT))
         return cls(directory, fit, seed, survey, sides, fold)
 
     @property
@@ -278,7 +292,7 @@ class Photos:
     def rounds(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Return (to learn from, held out) as indices: one pair, or one for each fold that is not empty."""
         if self.folds is None:
-            return [(self.on("train"), self.on(HELD_OUT))]
+            return [(self.on(TRAIN), self.on(HELD_OUT))]
         pairs = [
             (np.flatnonzero((self.folds >= 0) & (self.folds != fold)), np.flatnonzero(self.folds == fold))
             for fold in range(FOLDS)

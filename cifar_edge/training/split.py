@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cifar_edge.photos.class_folders import HELD_OUT, TEST, TRAIN
 
-TEST_SHARE, HELD_OUT_SHARE = 0.15, 0.15
+BOUNDS = {TEST: (0.0, 0.15), HELD_OUT: (0.15, 0.3)}
+"""Which of the places in [0, 1) are on a side; all others are to learn from."""
 
 ENOUGH = 50  # photos in each class; with fewer, each photo is held out once, in one of the folds
 
@@ -27,7 +28,7 @@ def split(
 
     A side that folders give stays; what is missing is taken from the photos to learn from. The rest of the sides
     depends on nothing but the photo that stands for a group, so each class has its share of each side but for chance,
-    and photos that are added move no others. Only a class that would have none on a side gets its nearest group there.
+    and photos that are added move no others. Only a class that would have none on a side gets one group there.
 
     Args:
         places: in [0, 1), of each photo, the same for all photos of a group; see `places_of`.
@@ -38,18 +39,19 @@ def split(
     place, label, group = np.array(places), np.array(labels), np.array(groups)
     sides = np.array([side or TRAIN for side in given], dtype="<U8")
     free = sides == TRAIN
-    low = 0.0
-    for side, share in ((TEST, TEST_SHARE), (HELD_OUT, HELD_OUT_SHARE)):
+    for side, (low, high) in BOUNDS.items():
         if side in given:
             continue
-        chosen = free & (low <= place) & (place < low + share)
+        chosen = free & (low <= place) & (place < high)
         for one in np.unique(label):
-            candidates = free & (label == one) & (place >= low)
-            if not (chosen & (label == one)).any() and len(np.unique(group[candidates])) > 1:
-                nearest = group[candidates][place[candidates].argmin()]
-                chosen |= free & (group == nearest)
+            own = free & (label == one)
+            if len(np.unique(group[own])) < 2:
+                continue
+            if not (chosen & own).any():
+                chosen[free & (group == group[own][place[own].argmin()])] = True
+            elif chosen[own].all():
+                chosen[group == group[own][place[own].argmax()]] = False
         sides[chosen], free = side, free & ~chosen
-        low += share
     tested = np.isin(group, group[sides == TEST])
     sides[tested & (sides != TEST)] = LEFT_OUT
     return sides
