@@ -2,7 +2,7 @@
 
     CifarEdgeError          catch this one to catch all
      +-- UsageError         the request itself is wrong: exit code 2
-     +-- DataError          CIFAR-10 is missing, damaged or cannot be fetched
+     +-- DataError          CIFAR-10 is missing, damaged or cannot be fetched; or your photos are too few
      +-- ImageError         a photo cannot be read
      +-- ModelError         a model file is missing, damaged or of another kind
      +-- ExportError        a model cannot be converted, or loses too much
@@ -39,7 +39,7 @@ class UsageError(CifarEdgeError):
 
 
 class DataError(CifarEdgeError):
-    """CIFAR-10 is missing, damaged or cannot be fetched."""
+    """CIFAR-10 is missing, damaged or cannot be fetched; or your own photos are too few, or have no room."""
 
 
 class ImageError(CifarEdgeError):

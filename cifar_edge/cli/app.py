@@ -9,7 +9,7 @@ import typer.core
 from cifar_edge import __version__
 from cifar_edge.cli.bench import bench
 from cifar_edge.cli.classify import ClusterHere, classify
-from cifar_edge.cli.data import fetch, info
+from cifar_edge.cli.data import check, fetch, info
 from cifar_edge.cli.doctor import doctor
 from cifar_edge.cli.evaluate import evaluate
 from cifar_edge.cli.export import export
@@ -54,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     callback=top,
 )
-data_app = typer.Typer(help="Fetch CIFAR-10, or see what is there.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch CIFAR-10, see what is there, or check your own photos.", no_args_is_help=True)
 models_app = typer.Typer(invoke_without_command=True, callback=models)
 
 app.command()(flattened(train))
@@ -68,6 +68,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 data_app.command()(flattened(fetch))
 data_app.command()(flattened(info))
+data_app.command()(flattened(check))
 models_app.command()(flattened(show))
 
 
