@@ -226,7 +226,7 @@ def _unpickled(stream: io.BytesIO) -> Any:
     """Load the next pickle; first look through it, because Python's unpickler makes room for whatever is announced."""
     start = stream.tell()
     for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > MOST_REMEMBERED:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > MOST_REMEMBERED:
             raise ValueError(f"a pickle that remembers {argument:,} things")
     stream.seek(start)
     return _TensorUnpickler(stream).load()
