@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
+from cifar_edge.photos.repair import MOST_REPAIRED, repaired
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 from cifar_edge.system.opening import Identity, open_regular
 
@@ -95,11 +96,23 @@ def load(
         UsageError: there is no such fit.
     """
     check_fit(fit)
-    try:
-        with _open(path, work, seen) as file, Image.open(file, formats=FORMATS) as photo:
+
+    def pixels(file: BinaryIO) -> NDArray[np.uint8]:
+        with Image.open(file, formats=FORMATS) as photo:
             decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory, work=work)
             image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
+
+    try:
+        with _open(path, work, seen) as file:
+            try:
+                return pixels(file)
+            except ImageError:
+                raise
+            except Exception:  # something beside the pixels may be all that is damaged
+                if (whole := _repaired(file, pixels)) is None:
+                    raise
+                return whole
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -139,6 +152,21 @@ def _open(path: str | Path | BinaryIO, work: float, seen: Identity | None) -> Bi
         return io.BytesIO(os.read(descriptor, size))
     finally:
         os.close(descriptor)
+
+
+def _repaired(file: BinaryIO, pixels: Callable[[BinaryIO], NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
+    """Return the pixels of a file that is damaged beside them; None if they are damaged too."""
+    file.seek(0)
+    content = file.read(MOST_REPAIRED + 1)
+    if len(content) > MOST_REPAIRED:
+        return None
+    try:
+        versions = [pixels(io.BytesIO(version)) for version in repaired(content)]
+    except SlowPhotoError:
+        raise
+    except Exception:  # as in `load`
+        return None
+    return versions[0] if versions and all(np.array_equal(versions[0], other) for other in versions) else None
 
 
 def _if_quick_to_open(file: BinaryIO, size: int, work: float) -> BinaryIO:
