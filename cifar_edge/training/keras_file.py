@@ -22,11 +22,11 @@ SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
 
 
 def load_network(path: Path) -> Any:
-    """Load an image classifier from a `.keras` or `.h5` file, without running code that it may carry.
+    """Load a network from a `.keras` or `.h5` file, without running code that it may carry.
 
     Raises:
         UsageError: no such file.
-        ModelError: it cannot be loaded, or does not map (N, height, width, 3) to (N, classes).
+        ModelError: it cannot be loaded, or has no input and output.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
@@ -37,20 +37,13 @@ def load_network(path: Path) -> Any:
             raise ModelError(f"{path}: stands for a file in Git LFS; get the model itself with `git lfs pull`")
     try:
         model = load_keras_2(path) if is_keras_2(path) else keras.models.load_model(path, compile=False, safe_mode=True)
-        shapes = (model.input_shape, model.output_shape)
+        _ = model.input_shape, model.output_shape
     except Exception as error:  # Keras raises anything for a damaged file
         raise ModelError(
             f"{path}: not a Keras model that can be loaded here ({_cause(error)}); "
             "save it with Keras' own layers only, or copy it again"
         ) from error
-    match shapes:
-        case (_, int(), int(), 3), (_, int(classes)) if classes > 1:
-            return model
-        case _:
-            raise ModelError(
-                f"{path}: maps {shapes[0]} to {shapes[1]}, but an image classifier maps (None, height, width, 3) "
-                "to (None, classes); give its input a fixed size, its output a number for each class, and save it again"
-            )
+    return model
 
 
 def _cause(error: Exception) -> str:
