@@ -124,7 +124,7 @@ def test_a_full_disk_while_classifying(int8: Path, many_photos: Path, tmp_path: 
 
 def test_ctrl_c_while_classifying(int8: Path, many_photos: Path, tmp_path: Path) -> None:
     """The last photo takes its decoder a minute, which does not wait for anything."""
-    (many_photos / "~.bmp").write_bytes(run_length_bmp(12_000))
+    (many_photos / "last.bmp").write_bytes(run_length_bmp(12_000))
     arguments = ["classify", many_photos, "--model", int8, "-o", tmp_path / "out.csv"]
     command = [sys.executable, "-m", "cifar_edge", *arguments]
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
