@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 
 from cifar_edge.data import Split, hold_out
 from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos.class_folders import class_of
 from cifar_edge.photos.decode import load
 from cifar_edge.photos.find import find
 
@@ -29,12 +31,14 @@ class Calibration:
         source: "training images", or the folder they come from.
         seed: of their choice.
         unreadable: how many files of the folder were passed over.
+        labels: the numbers of their classes, (N,), if all lie in folders named as classes; or None.
     """
 
     images: NDArray[np.uint8]
     source: str
     seed: int
     unreadable: int = 0
+    labels: NDArray[Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return the description for `export.json`."""
@@ -63,7 +67,9 @@ def from_training_set(train: Split, number: int = NUMBER, seed: int = 0) -> Cali
     return Calibration(learned.images[np.concatenate(chosen)], "training images", seed)
 
 
-def from_folder(folder: Path, size: tuple[int, int], number: int = NUMBER, seed: int = 0) -> Calibration:
+def from_folder(
+    folder: Path, size: tuple[int, int], number: int = NUMBER, seed: int = 0, classes: Sequence[str] = ()
+) -> Calibration:
     """Choose photos from a folder at random and load them as they will be classified.
 
     Args:
@@ -71,23 +77,27 @@ def from_folder(folder: Path, size: tuple[int, int], number: int = NUMBER, seed:
         size: height and width, in pixels.
         number: of photos, if there are as many that can be read.
         seed: of the choice.
+        classes: names in the order of the network's outputs, which folders may have.
 
     Raises:
         UsageError: no photo in there.
     """
     paths = list(find([folder]))
     photos: list[NDArray[np.uint8]] = []
+    names: list[str] = []
     unreadable = 0
     for index in np.random.default_rng(seed).permutation(len(paths)):
         try:
             photos.append(load(paths[index], *size))
+            names.append(class_of(paths[index]))
         except ImageError:
             unreadable += 1
         if len(photos) == number:
             break
     if not photos:
         raise UsageError(f"{folder}: no photos in there to calibrate with ({unreadable} cannot be read)")
-    return Calibration(np.stack(photos), str(folder), seed, unreadable)
+    labels = np.array([*map(classes.index, names)]) if set(names) <= set(classes) else None
+    return Calibration(np.stack(photos), str(folder), seed, unreadable, labels)
 
 
 def resized(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -25,7 +25,8 @@ class VerificationImages:
         images: uint8, (N, H, W, 3), to compare models on; at least `VERIFIED`.
         held_out: the classes of the first of them, held-out training images; None if the network
             tells other classes than CIFAR-10's.
-        test: test images with their classes, or None.
+        test: test images with their classes, or None. For other classes than CIFAR-10's, calibration photos whose
+            folders say their classes.
         test_sha256: digest of the whole test split that these come from, or None.
     """
 
@@ -49,8 +50,11 @@ def verification_images_for(source: Source, data: Cifar10, calibration: Calibrat
     """Choose the images for a network.
 
     The sample has fewer held-out images than `VERIFIED`: training images join them, those first that were
-    not calibrated with. For networks of another size than CIFAR-10's, `VERIFIED` images have to do.
+    not calibrated with. For networks of another size than CIFAR-10's, `VERIFIED` images have to do. Networks of other
+    classes are compared on the calibration photos first.
     """
+    if not source.of_cifar10:
+        return _of_other_classes(source, data, calibration)
     learned, held_out = hold_out(data.train)
     images, labels, test = held_out.images, held_out.labels, data.test
     if len(images) < VERIFIED:
@@ -60,7 +64,15 @@ def verification_images_for(source: Source, data: Cifar10, calibration: Calibrat
     if source.size != images.shape[1:3]:
         images, labels, test = images[:VERIFIED], labels[:VERIFIED], Split(*(part[:VERIFIED] for part in test))
     images = resized(images, source.size)
-    if not source.of_cifar10:
-        return VerificationImages(images, None, None, None)
     test = Split(resized(test.images, source.size), source.numbered(test.labels))
     return VerificationImages(images, source.numbered(labels), test, data.test.digest)
+
+
+def _of_other_classes(source: Source, data: Cifar10, calibration: Calibration) -> VerificationImages:
+    photos = calibration.images[:VERIFIED]
+    others = resized(data.train.images[: VERIFIED - len(photos)], source.size)
+    images = np.concatenate([resized(photos, source.size), others])
+    if calibration.labels is None:
+        return VerificationImages(images, None, None, None)
+    test = Split(resized(calibration.images, source.size), calibration.labels)
+    return VerificationImages(images, None, test, test.digest)

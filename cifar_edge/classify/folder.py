@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -42,6 +43,7 @@ def classify_folder(
     output: str | Path | None = None,
     resume: bool = False,
     report: str | Path | None = None,
+    left_out: Counter[str] | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Generator[Row, None, None]:
     """Classify photos and whole folders of them.
@@ -71,6 +73,7 @@ def classify_folder(
         resume: go on with what a stopped run to the same `output` has left, if it has left anything;
             its rows are yielded again, also those of photos that have changed and those with errors.
         report: also write this page, .html, after the last row.
+        left_out: counts here, by rule, names that are no photos of the user's; see `photos.find`.
         say: called with what is going on, for a user who waits.
 
     Yields:
@@ -103,7 +106,8 @@ def classify_folder(
     if link and sort_into is None:
         raise UsageError("links are a way to sort photos: name a folder to sort them into")
     page = None if report is None else _page(Path(report), places, setup)
-    files = at_least_one(photos_in(places), places)
+    left_out = Counter() if left_out is None else left_out
+    files = at_least_one(photos_in(places, left_out), places, left_out)
     if sort_into is not None:
         check_folder(Path(sort_into), places)
 

@@ -135,12 +135,12 @@ def _classify_here(
     piped = output.output == "-"
     file = None if piped else output.output
     options = {**vars(output), "output": file, **vars(rows), **vars(local)}
-    classified: Iterator[Row] = classify_folder(paths, model, **options, say=say)
+    summary = Summary(model.labels)
+    classified: Iterator[Row] = classify_folder(paths, model, **options, left_out=summary.left_out, say=say)
     if piped:
         classified = write_csv(classified, csv_stream(), rows.top_k)
     elif file is None:
         classified = print_rows(classified)
-    summary = Summary(model.labels)
     try:
         with photo_progress(paths, visible=bool(file) or not sys.stdout.isatty()) as advance:
             for row in classified:
@@ -179,9 +179,15 @@ def print_rows(rows: Iterable[Row]) -> Iterator[Row]:
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Print how many photos have which label and, if they lie in labelled folders, how good that is."""
+    from cifar_edge.photos.find import count_left_out
+
     if not summary.photos:
         return
     table("photos by class", ("class", "photos"), summary.by_label.most_common(), console)
+    if summary.left_out:
+        console.print(
+            f"{count_left_out(summary.left_out)}: not your photos; to classify them, name their folder itself"
+        )
     if summary.confusion and not summary.labelled:
         console.print("no accuracy: not every photo lies in a folder that is named as its class")
     if not summary.labelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from cifar_edge.errors import UsageError
 if TYPE_CHECKING:
     from cifar_edge.data import Cifar10
     from cifar_edge.export.calibration import Calibration
+    from cifar_edge.export.source import Source
     from cifar_edge.export.write import Exported
 
 
@@ -62,13 +64,13 @@ class CalibrationOptions:
     calibration_images: Annotated[int, calibration_option(min=1, help="How many images to use.")] = 500
     seed: Annotated[int, calibration_option(min=0, help="Seed for choosing them.")] = 0
 
-    def images(self, arrays: Cifar10, size: tuple[int, int]) -> Calibration:
+    def images(self, arrays: Cifar10, network: Source) -> Calibration:
         """Return the images, photos at the network's size, and say where they come from."""
         from cifar_edge.export.calibration import from_folder, from_training_set
 
         if not self.calibration:
             return from_training_set(arrays.train, self.calibration_images, self.seed)
-        chosen = from_folder(self.calibration, size, self.calibration_images, self.seed)
+        chosen = from_folder(self.calibration, network.size, self.calibration_images, self.seed, network.labels)
         photos, place, unreadable = len(chosen.images), self.calibration, chosen.unreadable
         say(f"calibrating with {photos} photos from {place}; {unreadable} could not be read")
         return chosen
@@ -91,6 +93,12 @@ def export(
     licence: Annotated[
         str | None, typer.Option(help="The model's licence, for its card.", show_default="not known")
     ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHT,WIDTH", help="For a network that takes images of any size.", show_default="its own"
+        ),
+    ] = None,
     data: Data = None,
     calibration: CalibrationOptions,
     card: CardOptions,
@@ -106,17 +114,31 @@ def export(
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
 
-    network = load_source(keras_file, card.labels, card.black_and_white or (0.0, 255.0))
-    arrays = load_or_fetch(data or Run(keras_file.parent).data_source)
-    chosen = calibration.images(arrays, network.size)
+    network = load_source(keras_file, card.labels, card.black_and_white or (0.0, 255.0), _size(image_size))
+    # Networks of other classes are only compared on these, so the images of the package do.
+    arrays = load_or_fetch(data or (Run(keras_file.parent).data_source if network.of_cifar10 else "sample"))
+    chosen = calibration.images(arrays, network)
     first, *_, last = network.labels
     say(f"exporting {keras_file}; its {len(network.labels)} classes are {first} ... {last} (--labels)")
-    if not network.of_cifar10:
-        say("not a model of CIFAR-10: its answers are compared with Keras' answers, not with true labels")
+    if not network.of_cifar10 and chosen.labels is None:
+        say("its answers are compared with Keras'; for top-1, give photos in folders of its classes (--calibration)")
     files = export_files(network, arrays, formats.names, chosen, max_drop, licence)
     print_exports(files)
     fastest = min(files, key=lambda file: file.latency.median)
-    say(f"next: cifar-edge classify PHOTOS --model {fastest.path}")
+    say(f"next: cifar-edge classify PHOTOS --model {shlex.quote(str(fastest.path))}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Return height and width, of which one number is both; raise `UsageError` if they are none."""
+    if text is None:
+        return None
+    try:
+        height, width = map(int, text.split(",")) if "," in text else (int(text), int(text))
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 1:
+        raise UsageError(f"--image-size {text}: give height and width in pixels, as in 224,224")
+    return height, width
 
 
 def print_exports(files: Sequence[Exported]) -> None:
@@ -146,7 +168,7 @@ def print_exports(files: Sequence[Exported]) -> None:
         f"to {files[0].format}",
         "file",
     )
-    table("top-1 on test images; difference and agreement with Keras", columns, rows)
+    table("top-1 on test images or labelled photos; difference and agreement with Keras", columns, rows)
     for file in files:
         if file.worst_layers:
             say(f"{file.format} disturbs most: {file.worst_layers}")

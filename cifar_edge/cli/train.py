@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -89,7 +90,7 @@ def train(
     with training_progress() as progress:
         result = loop.resume(folder, arrays, progress) if resume else loop.train(recipe, arrays, folder, progress)
     typer.echo(f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}: {folder}")
-    say(f"next: cifar-edge export --quantize {folder}")
+    say(f"next: cifar-edge export --quantize {shlex.quote(str(folder))}")
 
 
 def import_keras() -> None:

@@ -22,6 +22,7 @@ class Summary:
         unreadable: how many of them are errors.
         by_label: photos by predicted class; unreadable ones have an entry of their own.
         confusion: readable photos by (class of their folder, predicted class).
+        left_out: names that are no photos of the user's, by rule; see `photos.find`.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -31,6 +32,7 @@ class Summary:
         self.unreadable = 0
         self.by_label: Counter[str] = Counter()
         self.confusion: Counter[tuple[str, str]] = Counter()
+        self.left_out: Counter[str] = Counter()
 
     def add(self, row: Row) -> None:
         """Count a row."""

@@ -41,18 +41,24 @@ def place_of(place: str | Path) -> Path | Uri:
     return Uri(place) if isinstance(place, str) and is_uri(place) else Path(place)
 
 
-def distinct(uris: Iterable[Uri]) -> list[str]:
-    """Return the URIs, each once, without those below another one."""
+def distinct(uris: Iterable[Uri], wanted: Callable[[str], bool]) -> list[str]:
+    """Return the URIs, each once, without those whose path below another one is `wanted` there."""
     places = sorted({uri.rstrip("/") for uri in uris})
-    return [place for place in places if not any(place.startswith(f"{other}/") for other in places)]
+    return [
+        place
+        for place in places
+        if not any(place.startswith(f"{other}/") and wanted(place.removeprefix(f"{other}/")) for other in places)
+    ]
 
 
-def files(uri: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+def files(
+    uri: str, wanted: Callable[[str], bool], enter: Callable[[str], bool] = lambda path: True
+) -> Iterator[tuple[str, int]]:
     """Yield URI and size in bytes of each file below a URI, in the order of their code points; itself, if it is one.
 
-    Below it, those whose path is `wanted`; theirs begin like the URI that is given, for a file system forgets host and
-    user. S3 is listed page by page, so that the first comes at once and no folder is ever in memory; others folder by
-    folder.
+    Below it, those whose path from there is `wanted`; theirs begin like the URI that is given, for a file system
+    forgets host and user. S3 is listed page by page, so that the first comes at once and no folder is ever in memory;
+    others folder by folder, those whose path is to `enter`.
 
     Raises:
         UsageError: there is no such place, or what reads this kind of URI is not installed.
@@ -70,8 +76,9 @@ def files(uri: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
         return
     scheme, _, rest = uri.partition("://")
     place, below = f"{scheme}://{rest.rstrip('/')}", len(root.rstrip("/"))
-    for path, size in _objects(system, root) if hasattr(system, "call_s3") else _walk(system, root):
-        if wanted(path):
+    found = _objects(system, root) if hasattr(system, "call_s3") else _walk(system, root, below + 1, enter)
+    for path, size in found:
+        if wanted(path[below + 1 :]):
             yield place + path[below:], size
 
 
@@ -88,15 +95,18 @@ def _objects(system: Any, root: str) -> Iterator[tuple[str, int]]:
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _walk(system: Any, folder: str) -> Iterator[tuple[str, int]]:
-    """Yield path and size of the files below a folder. Its subfolders sort with a slash, as their files do."""
+def _walk(system: Any, folder: str, root: int, enter: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+    """Yield path and size of the files below a folder. Its subfolders sort with a slash, as their files do.
+
+    Subfolders are entered if their path is to be, which begins at the letter `root`.
+    """
     found = _insist("list", system.unstrip_protocol(folder), system.ls, folder, detail=True)
     entries = [(f"{entry['name'].rstrip('/')}{'/' * (entry['type'] == 'directory')}", entry) for entry in found]
     for name, entry in sorted(entries, key=lambda pair: pair[0]):
         if not name.endswith("/"):
             yield name, entry["size"] or 0
-        elif not entry.get("islink"):  # as on this machine, links to folders are not followed
-            yield from _walk(system, name[:-1])
+        elif not entry.get("islink") and enter(name[root:-1]):  # as on this machine, links to folders are not followed
+            yield from _walk(system, name[:-1], root, enter)
 
 
 def read(uri: str, end: int | None = None) -> bytes:

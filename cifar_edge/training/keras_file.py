@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,43 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError, first_line
+from cifar_edge.training.keras2.file import is_keras_2, load_keras_2
 from cifar_edge.training.networks import INPUT_SHAPE
 
 AT_ONCE = 500 * 32 * 32  # pixels; a network of large photos would fill the memory
+LFS = b"version https://git-lfs"
 SHAPES = ((None, *INPUT_SHAPE), (None, len(CLASSES)))
 
 
 def load_network(path: Path) -> Any:
-    """Load an image classifier from a `.keras` or `.h5` file, without running code that it may carry.
+    """Load a network from a `.keras` or `.h5` file, without running code that it may carry.
 
     Raises:
         UsageError: no such file.
-        ModelError: it cannot be loaded, or does not map (N, height, width, 3) to (N, classes).
+        ModelError: it cannot be loaded, or has no input and output.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such model file; `cifar-edge train` makes one")
     if path.suffix == ".tflite":
         raise UsageError(f"{path}: is exported already; give a run, a .keras or an .h5 file")
+    with path.open("rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise ModelError(f"{path}: stands for a file in Git LFS; get the model itself with `git lfs pull`")
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-        shapes = (model.input_shape, model.output_shape)
+        model = load_keras_2(path) if is_keras_2(path) else keras.models.load_model(path, compile=False, safe_mode=True)
+        _ = model.input_shape, model.output_shape
     except Exception as error:  # Keras raises anything for a damaged file
         raise ModelError(
-            f"{path}: not a Keras model that can be loaded here ({first_line(error)}); train or copy it again"
+            f"{path}: not a Keras model that can be loaded here ({_cause(error)}); "
+            "save it with Keras' own layers only, or copy it again"
         ) from error
-    match shapes:
-        case (_, int(), int(), 3), (_, int(classes)) if classes > 1:
-            return model
-        case _:
-            raise ModelError(
-                f"{path}: maps {shapes[0]} to {shapes[1]}, but an image classifier maps (None, height, width, 3) "
-                "to (None, classes); give its input a fixed size, its output a number for each class, and save it again"
-            )
+    return model
+
+
+def _cause(error: Exception) -> str:
+    """Return the reason from an error of Keras', which puts the architecture before it and advice behind."""
+    reason, *_ = re.split(r"\.\s", str(error).rpartition("Exception encountered: ")[2])
+    return first_line(Exception(reason))
 
 
 def load_model(path: Path) -> Any:

@@ -34,6 +34,24 @@ def test_classify_prints_rows_and_counts(int8: Path, cifar_edge: Command) -> Non
     assert str(int8) in outcome.err
 
 
+def test_what_other_programs_keep_beside_photos_is_left_out_and_counted(
+    int8: Path, tmp_path: Path, cifar_edge: Command
+) -> None:
+    folder = tmp_path / "cat"
+    (folder / "@eaDir" / "a.jpg").mkdir(parents=True)
+    for name in ("a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg"):
+        shutil.copy(PHOTOS / "cat" / "chelsea.jpg", folder / name)
+    (folder / "._a.jpg").write_bytes(b"\0\5\26\7")
+    outcome = cifar_edge("classify", tmp_path, "--model", int8)
+    assert outcome.code == 0
+    assert "of 1 photos whose folders say their classes" in outcome.out
+    assert "left out 2 (@eaDir 1, ._* 1)" in outcome.out or "left out 2 (._* 1, @eaDir 1)" in outcome.out
+    assert "left out" not in cifar_edge("classify", folder / "@eaDir", "--model", int8).out
+    (folder / "a.jpg").unlink()
+    empty = cifar_edge("classify", tmp_path, "--model", int8)
+    assert (empty.code, "left out 2" in empty.err) == (2, True)
+
+
 def test_a_photo_that_cannot_be_read_gives_another_exit_code(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:
     (tmp_path / "photos").mkdir()
     shutil.copy(PHOTOS / "cat" / "chelsea.jpg", tmp_path / "photos" / "a.jpg")
@@ -106,7 +124,7 @@ def test_a_full_disk_while_classifying(int8: Path, many_photos: Path, tmp_path: 
 
 def test_ctrl_c_while_classifying(int8: Path, many_photos: Path, tmp_path: Path) -> None:
     """The last photo takes its decoder a minute, which does not wait for anything."""
-    (many_photos / "~.bmp").write_bytes(run_length_bmp(12_000))
+    (many_photos / "last.bmp").write_bytes(run_length_bmp(12_000))
     arguments = ["classify", many_photos, "--model", int8, "-o", tmp_path / "out.csv"]
     command = [sys.executable, "-m", "cifar_edge", *arguments]
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

@@ -81,7 +81,7 @@ def test_what_cannot_be_exported_is_refused(run: Path, copy: Path, sample: Cifar
     folder = copy.parent
     vector = keras.Input((8,))
     keras.Model(vector, layers.Dense(3)(vector)).save(folder / "vector.keras")
-    with pytest.raises(ModelError, match=r"vector\.keras: maps \(None, 8\) to \(None, 3\)"):
+    with pytest.raises(ModelError, match=r"vector\.keras: takes \(None, 8\), but"):
         load_source(folder / "vector.keras")
     (folder / "broken.keras").write_bytes((run / "model.keras").read_bytes()[:5000])
     with pytest.raises(ModelError, match=r"broken\.keras: not a Keras model"):

@@ -6,12 +6,14 @@ import itertools
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cifar_edge.photos.find import find, order
+from cifar_edge.photos.find import find, order, photos_in
+from cifar_edge.system.uris import Uri
 
 
 def test_search(tmp_path: Path) -> None:
@@ -20,7 +22,7 @@ def test_search(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
     found = [os.path.relpath(path, tmp_path) for path in find([tmp_path])]
-    assert found == [".hidden/x.tiff", "a.gif", "b/10.png", "b/2.JPG", "b/a/1.webp"]
+    assert found == ["a.gif", "b/10.png", "b/2.JPG", "b/a/1.webp"]
     # A file that is named is taken, whatever its suffix; and nothing is there twice.
     assert list(find([tmp_path / "notes.txt"])) == [str(tmp_path / "notes.txt")]
     starts = [tmp_path, tmp_path / "notes.txt", tmp_path / "b", tmp_path / "a.gif"]
@@ -47,6 +49,54 @@ def test_a_photo_is_found_once_however_its_place_is_spelt(tmp_path: Path, monkey
         ([".", "link", "a"], [*in_a, "c/3.jpg"]),
     ):
         assert list(find(places)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("._a.jpg", "._*"),
+        (".a.jpg", ".*"),
+        (".~a.jpg", ".*"),
+        ("~a.jpg", "~*"),
+        (".thumbnails/a.jpg", ".*"),
+        (".~tmp~/a.jpg", ".*"),
+        (".stversions/2024/a.jpg", ".*"),
+        ("~snapshot/a.jpg", "~*"),
+        ("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir"),
+        ("@EADIR/a.jpg", "@eaDir"),
+        ("__MACOSX/a.jpg", "__MACOSX"),
+        ("#recycle/holiday/a.jpg", "#recycle"),
+        ("#snapshot/a.jpg", "#snapshot"),
+        ("$Recycle.Bin/S-1-5/a.jpg", "$RECYCLE.BIN"),
+        ("System Volume Information/a.jpg", "System Volume Information"),
+        ("lost+found/a.jpg", "lost+found"),
+        ("a.jpg.download/a.jpg", "*.download"),
+        ("a.jpg.part/a.jpg", "*.part"),
+    ],
+)
+def test_what_other_programs_keep_is_left_out(name: str, rule: str, tmp_path: Path) -> None:
+    for each in ("cat/a.jpg", "cat/holiday.2024/b.jpg", f"cat/{name}"):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).touch()
+    kept = [str(tmp_path / "cat" / each) for each in ("a.jpg", "holiday.2024/b.jpg")]
+    local, remote = Counter[str](), Counter[str]()
+    assert list(find([tmp_path], local)) == kept
+    photos = [path.removeprefix("file://") for path in photos_in([Uri(f"file://{tmp_path}")], remote)]
+    assert (photos, local, remote) == (kept, {rule: 1}, {rule: 1})
+    # A folder or file that is named itself is always taken, also beside one that holds it.
+    photo = tmp_path / "cat" / name
+    for place in (photo, photo.parent) if "/" in name else (photo,):
+        assert str(photo) in find([place])
+        assert str(photo) in find([tmp_path, place])
+        assert f"file://{tmp_path}/cat/{name}" in photos_in([Uri(f"file://{each}") for each in (tmp_path, place)])
+
+
+def test_names_that_only_look_like_other_programs_s(tmp_path: Path) -> None:
+    names = ["a.part.jpg", "a~.jpg", "eaDir/a.jpg", "recycle/a.jpg", "tmp/a.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [os.path.relpath(path, tmp_path) for path in find([tmp_path])] == names
 
 
 def test_the_order_is_that_of_the_names_on_the_way(tmp_path: Path) -> None:

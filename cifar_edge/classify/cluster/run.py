@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,12 @@ def _complete(
     for largest in ROUNDS:
         ended = _round(job, places, store.tally.paths, largest, advance, trouble)
         store.recount()
-        if next(_without_row(places, store.tally.paths), None) is None:
+        left_out: Counter[str] = Counter()
+        if next(_without_row(places, store.tally.paths, left_out), None) is None:
             if reasons := lacking(shared):  # an empty folder may be a drive that is gone
                 raise ResultsError(f"{reasons[0]}; what is done is kept for --resume")
             store.finish()
+            store.tally.summary.left_out = left_out
             return ""
         if ended:
             break
@@ -130,8 +133,10 @@ def _complete(
     return f"{store.lack(file for file, _ in _without_row(places, store.tally.paths))}: {why}"
 
 
-def _without_row(places: Sequence[Path | Uri], done: PathSet) -> Iterator[tuple[str, int]]:
-    return ((file, size) for file, size in list_photos(places) if file not in done)
+def _without_row(
+    places: Sequence[Path | Uri], done: PathSet, left_out: Counter[str] | None = None
+) -> Iterator[tuple[str, int]]:
+    return ((file, size) for file, size in list_photos(places, left_out) if file not in done)
 
 
 def _round(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cifar_edge.photos.decode import is_photo
-from cifar_edge.photos.find import find
+from cifar_edge.photos.find import find, left_out
 from cifar_edge.system.machine import storage
 
 POLL = 5.0  # seconds between searches where the system does not report new photos
@@ -69,6 +69,8 @@ class Arrivals:
         taken: list[str] = []
         while self._reported and len(taken) < most:
             path = self._reported.popleft()
+            if self._left_out(path):
+                continue
             if os.path.isdir(path):  # noqa: PTH112 - raises nothing; photos that come with a new folder may not be reported
                 self._next = time.monotonic()
                 self._poll_at_limit()
@@ -80,6 +82,11 @@ class Arrivals:
             self._search, self._next = find(self._there()), time.monotonic() + self._every
             taken += islice(self._search, most - len(taken))
         return taken
+
+    def _left_out(self, path: str) -> bool:
+        """Tell whether a search of each folder around a path would leave it out, as rsync's temporary names."""
+        around = (f"{folder}{os.sep}" for folder in self._folders)
+        return all(left_out(path.removeprefix(folder)) for folder in around if path.startswith(folder))
 
     def _begin(self) -> None:
         """Search the folders that exist now, and ask the system to report changes in them."""

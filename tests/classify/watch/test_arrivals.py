@@ -72,3 +72,22 @@ def test_where_no_more_folders_are_observed_it_is_said_and_they_are_searched(
 
 def test_the_limit_is_not_reached_here(photos: Path) -> None:
     assert not arrivals.at_limit(photos)
+
+
+@pytest.mark.usefixtures("only_told")
+@pytest.mark.parametrize("options", [{}, {"poll": 0.2}], ids=["told", "searched"])
+def test_a_photo_that_a_program_moves_into_place_gets_one_row(
+    options: dict[str, float], photos: Path, model: EdgeModel
+) -> None:
+    with watching(photos, model, **options) as names:
+        names.wait(1)
+        for folder in (".~tmp~", "@eaDir", "new"):  # of rsync, of a NAS; and one that is a folder of photos
+            (photos / folder).mkdir()
+            shutil.copy(KITTEN, photos / folder / f"{folder}.jpg")
+        for name in ("._hidden.jpg", "~half.jpg"):
+            shutil.copy(KITTEN, photos / name)
+        names.wait(2)
+        (photos / ".~tmp~" / ".~tmp~.jpg").rename(photos / "moved.jpg")
+        (photos / "~half.jpg").rename(photos / "whole.jpg")
+        names.wait(4)
+    assert sorted(names) == ["first.png", "moved.jpg", "new.jpg", "whole.jpg"]
