@@ -20,10 +20,15 @@ Every message is one line that names the file and says what to do:
         print(error)
 """
 
+MOST_OF_A_LINE = 500  # characters
+
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a library's message, or the error's class name if it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return the first line of a library's message, or the error's class name if it has none.
+
+    A message may quote a whole file: it ends after `MOST_OF_A_LINE` characters.
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0][:MOST_OF_A_LINE]
 
 
 class CifarEdgeError(Exception):

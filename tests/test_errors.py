@@ -18,3 +18,4 @@ def test_every_error_is_in_one_tree_whose_drawing_names_it_and_its_exit_code() -
 def test_a_message_is_one_line() -> None:
     assert first_line(ValueError("what\nand why")) == "what"
     assert first_line(ValueError()) == "ValueError"
+    assert len(first_line(ValueError("x" * 10_000_000))) == 500

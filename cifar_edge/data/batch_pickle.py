@@ -44,9 +44,12 @@ def read_batch(content: bytes) -> tuple[NDArray[np.uint8], bytes]:
         ValueError: it is no such pickle; the message says what it has instead.
     """
     try:
-        batch = _Machine().run(content)
+        return _fields(_Machine().run(content))
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"no pickle of a batch ({type(error).__name__})") from error
+
+
+def _fields(batch: Any) -> tuple[NDArray[np.uint8], bytes]:
     if not isinstance(batch, dict):
         raise ValueError("no dictionary")
     fields = {key.encode() if isinstance(key, str) else key: value for key, value in batch.items()}

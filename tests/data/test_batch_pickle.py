@@ -31,11 +31,17 @@ def batch(data: bytes, labels: bytes = b"](K\x07K\x00K\x09e") -> bytes:
 
 def test_batches_as_python_2_and_python_3_write_them() -> None:
     written = [python2_pickle(PIXELS.reshape(3, 3072), np.array(LABELS))]
+    written += [batch(array_of(name("numpy", "dtype") + text("u1") + b"\x85R"))]
     written += [pickle.dumps({b"data": PIXELS, b"labels": LABELS, b"batch_label": b"x"}, 4)]
     for content in written:
         pixels, labels = read_batch(content)
         assert np.array_equal(pixels, PIXELS)
         assert list(labels) == LABELS
+
+
+def array_of(dtype: bytes, shape: bytes = b"K\x03M\x00\x0c\x86") -> bytes:
+    made = name("numpy.core.multiarray", "_reconstruct") + name("numpy", "ndarray") + b"\x85R"
+    return made + b"(K\x01" + shape + dtype + b"\x89B" + struct.pack("<I", PIXELS.size) + PIXELS.tobytes() + b"tb"
 
 
 POINTER = (
@@ -71,6 +77,12 @@ POINTER = (
         batch(name("numpy", "ndarray") + b"(K\x01Kdtb"),
         batch(b"K\x01K\x02R"),
         batch(name("numpy", "dtype") + b"K\x05b"),
+        *(
+            batch(array_of(name("numpy", "dtype") + arguments + b"R"))
+            for arguments in (b"N", b"K\x01", b"}", b"]", b")")
+        ),
+        batch(array_of(name("numpy", "dtype") + text("u1") + b"\x85R", shape=b"(" + b"K\x01" * 1000 + b"t")),
+        batch(name("n" * 1_000_000, "dtype")),
         b"\x80\x04]2a.",  # a list in itself
         b"\x80\x02]r\xff\xff\xff\xff.",  # its place in the memo would be 34 GB away
         b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b".",
