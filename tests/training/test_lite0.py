@@ -107,11 +107,13 @@ def test_an_altered_file_is_never_parsed(tmp_path: Path, monkeypatch: pytest.Mon
     altered.write_bytes(content)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(module, "read_tensors", lambda content: pytest.fail("parsed"))
-    for _ in ("altered", "missing"):
+    for found in ("altered", "missing", "endless"):
         with pytest.raises(ModelError, match="pip install --force-reinstall") as refusal:
             load_imagenet(lite0(32))
         assert str(refusal.value).startswith(f"{altered}: ")
         altered.unlink(missing_ok=True)
+        if found == "missing":
+            altered.symlink_to("/dev/zero")
 
 
 class Hostile:
