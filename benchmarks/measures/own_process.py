@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
 
 from cifar_edge.errors import CifarEdgeError
+from cifar_edge.system.child import command_of
 
 DONE = "cifar-edge:done"
 """First word of a progress line; a runtime may print other lines."""
@@ -32,8 +32,7 @@ def in_fresh_process(
     Raises:
         CifarEdgeError: it failed, or was killed.
     """
-    # -P: a folder that happens to be called cifar_edge, as in a clone, is not the package.
-    command = [sys.executable, "-P", "-m", f"cifar_edge.benchmarks.measures.{module}"]
+    command = command_of(f"cifar_edge.benchmarks.measures.{module}")
     with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+", errors="replace") as complaints:
         json.dump(request, asked)
         asked.seek(0)

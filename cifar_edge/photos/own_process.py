@@ -6,7 +6,6 @@ nearly all photos are, stays in the thread that asks, and costs nothing more.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import math
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode
+from cifar_edge.system.child import command_of, environment, limit_memory
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 from cifar_edge.system.opening import Identity
 
@@ -115,10 +115,10 @@ class _Process:
     """A process that decodes one photo after the other: requests in JSON to its stdin, pixels from its stdout."""
 
     def __init__(self) -> None:
-        # -P: a folder that happens to be called cifar_edge, as in a clone, is not the package.
-        command = [sys.executable, "-P", "-m", "cifar_edge.photos.own_process"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)  # noqa: S603 - ourselves
+        command, pipe = command_of("cifar_edge.photos.own_process"), subprocess.PIPE
+        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment()
+        )
         self._requests, self._answers = cast("tuple[IO[bytes], IO[bytes]]", (self._process.stdin, self._process.stdout))
         self.is_gone = False
         self._answers.readline()  # when it is ready: time counts from the start of decoding
@@ -169,7 +169,7 @@ def main() -> None:
         request = json.loads(line)
         _end_after(request["timeout"] + GRACE)  # nobody may be left to stop it
         photo = request["path"] if "path" in request else io.BytesIO(requests.read(request["bytes"]))
-        _limit_memory(request["how"].get("memory", MOST_FOR_A_PHOTO))
+        limit_memory(int(request["how"].get("memory", MOST_FOR_A_PHOTO)) + BEYOND)
         if request["how"]["seen"]:
             request["how"]["seen"] = Identity(*request["how"]["seen"])
         answer: dict[str, Any] = {}
@@ -188,16 +188,6 @@ def _end_after(seconds: float) -> None:
     """End this process in so many seconds; 0: never."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _limit_memory(memory: float) -> None:
-    """Let this process take no more than it has now and so many bytes, where the system can tell."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + int(memory) + BEYOND
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 if __name__ == "__main__":

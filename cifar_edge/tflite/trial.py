@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cifar_edge.errors import CifarEdgeError, ModelError, UsageError
+from cifar_edge.system.child import command_of, environment, limit_memory
 from cifar_edge.system.files import atomic, cache_dir
 from cifar_edge.system.opening import open_ours
 from cifar_edge.system.silence import silenced
@@ -48,11 +49,9 @@ def try_out(content: bytes, path: Path) -> None:
     mark = cache_dir() / "tried" / f"{hashlib.sha256(content).hexdigest()}-litert-{VERSION}-{platform.machine()}"
     if _is_set(mark):
         return
-    # -P: a folder of photos may hold a numpy.py. The child finds this package where this process did.
-    command = [sys.executable, "-P", "-m", "cifar_edge.tflite.trial", str(path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    command = command_of("cifar_edge.tflite.trial", str(path))
     try:
-        child = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, env=environment)  # noqa: S603 - ourselves
+        child = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, env=environment())  # noqa: S603 - ourselves
     except subprocess.TimeoutExpired:
         raise ModelError(f"{path}: one image takes longer than {SECONDS:g} s; use a smaller model") from None
     except OSError as error:
@@ -82,7 +81,7 @@ def main() -> None:
 def _verdict(content: bytes, name: str) -> str:
     from cifar_edge.tflite.model import EdgeModel  # which tries what it loads
 
-    _limit_memory(_allowed(content))
+    limit_memory(_allowed(content))
     try:
         model = EdgeModel.from_bytes(content, name)
         model.predict(random_pixels((1, model.height, model.width, 3), np.uint8))
@@ -95,19 +94,6 @@ def _verdict(content: bytes, name: str) -> str:
 
 def _allowed(content: bytes) -> int:
     return MEMORY + 4 * len(content)
-
-
-def _limit_memory(further: int) -> None:
-    """Let this process take so many bytes more than now, where the system can, and leave no core dump."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    with contextlib.suppress(OSError, ValueError):  # without /proc, or where a service may not, its own limits count
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + further, hard))
 
 
 def _is_set(mark: Path) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cifar_edge.data import Cifar10, connection, load_split
+from cifar_edge.data import Cifar10, load_split
 from cifar_edge.data import fetch as fetching
 from cifar_edge.data.cifar10 import BATCHES, DIGESTS
 from cifar_edge.errors import DataError
@@ -36,12 +36,6 @@ def binary(sample: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def official(binary: Path) -> bytes:
     """An archive as the university serves it."""
     return archive(binary, binary.with_suffix(".tar.gz")).read_bytes()
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "cifar-edge"
 
 
 @contextmanager
@@ -227,33 +221,6 @@ def test_a_server_that_means_ill_fills_no_disk_and_wastes_no_time(
     assert re.search(reason, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
     assert sum(path.stat().st_size for path in cache.iterdir()) < 10_000
-
-
-@pytest.mark.parametrize(
-    ("answer", "then", "reason"),
-    [
-        (b"", b"H", "next to nothing"),
-        (b"HTTP/1.1 200 OK\r\nX: ", b"x", "next to nothing"),
-        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "next to nothing"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;", b"x", "next to nothing"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\n\r\n", b"x", "refused|next to nothing"),
-        (b"HTTP/1.1 302 Found\r\nLocation: /archive.tar.gz\r\n\r\n", b"", r"HTTP 302 .* infinite loop"),
-        (b"HTTP/1.1 500 Sorry\r\n\r\n", b"x", "HTTP 500 Sorry"),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
-            b"",
-            "after 3 of 9 bytes.; what came is kept in .*cifar-edge",
-        ),
-    ],
-)
-def test_a_server_that_holds_the_line_is_given_up(
-    answer: bytes, then: bytes, reason: str, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 0.2)
-    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
-    with raw_server(answer, then) as url, pytest.raises(DataError, match=reason) as caught:
-        fetching.fetch(url)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", ["416 Range Not Satisfiable", "206 Partial Content\r\nContent-Range: bytes 0-9/10"])
