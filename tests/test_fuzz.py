@@ -89,7 +89,8 @@ def test_damaged_photos(run: Path, tmp_path: Path) -> None:
             damaged = mutated(content, chance.choice(originals)[1], chance)
             (photos / f"{number:03}.{suffix}").write_bytes(damaged)
         command = [sys.executable, "-m", "cifar_edge", "classify", photos, "--model", model, "-o", output, "--quiet"]
-        result = subprocess.run(command, timeout=60, capture_output=True, text=True, preexec_fn=limit_memory)
+        command += ["--timeout", "10"]
+        result = subprocess.run(command, timeout=120, capture_output=True, text=True, preexec_fn=limit_memory)
         assert result.returncode in (0, 3), (photos, result.stderr)
         assert "Traceback" not in result.stderr, (photos, result.stderr)
         rows = [json.loads(line) for line in output.read_text().splitlines()]

@@ -31,7 +31,7 @@ BATCH_SECONDS = 0.05  # of one worker's time: tiny files handed over one by one 
 LARGEST_BATCH = 128  # photos; more gain little, and large photos may follow tiny ones
 TINY, QUICK = 1 << 12, 5e-4  # bytes, and seconds, of a photo for which Python works as long as the decoder
 AHEAD = 16  # batches that each worker may be ahead of the next row
-LINGER = 2  # seconds to wait for threads when a run is stopped; a search may take minutes
+LINGER = 1.0  # seconds to wait for threads when a run is stopped; a search may take minutes
 TICK = 0.5  # seconds in which a stop is noticed
 
 T = TypeVar("T")
