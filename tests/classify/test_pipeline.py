@@ -61,7 +61,7 @@ def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, monkeypatch: pytes
     first, *others = map(str, (PHOTOS / "cat").glob("*.jpg"))
     searching = threading.Event()
 
-    def slow(paths: object) -> Iterator[str]:
+    def slow(*_: object) -> Iterator[str]:
         yield first
         assert searching.wait(20)
         yield from others
@@ -74,7 +74,7 @@ def test_rows_do_not_wait_for_a_slow_search(model: EdgeModel, monkeypatch: pytes
 
 
 def test_what_fails_while_searching_is_told(model: EdgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(paths: object) -> Iterator[str]:
+    def broken(*_: object) -> Iterator[str]:
         yield from map(str, (PHOTOS / "cat").glob("*.jpg"))
         raise MemoryError("no room for names")
 

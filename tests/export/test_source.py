@@ -91,11 +91,17 @@ def test_lower_precision_becomes_float32(policy: str, tmp_path: Path) -> None:
     assert np.allclose(model.predict(images), loaded(images.astype(np.float32)), atol=1e-4)
 
 
+BELOW_ZERO = keras.initializers.Constant(-3)  # no probabilities, whatever the weights are
+
 ENDS: dict[str, tuple[list[keras.Layer], tuple[str, ...], tuple[str, ...]]] = {
     "one sigmoid": ([layers.Dense(1, activation="sigmoid")], (), ("0", "1")),
     "one sigmoid with a name": ([layers.Dense(1, activation="sigmoid")], ("cat",), ("not cat", "cat")),
     "one sigmoid with two names": ([layers.Dense(1, activation="sigmoid")], ("cat", "dog"), ("cat", "dog")),
-    "scores of one pixel": ([layers.Dense(3), layers.Reshape((1, 1, 3))], (), ("0", "1", "2")),
+    "scores of one pixel": (
+        [layers.Dense(3, bias_initializer=BELOW_ZERO), layers.Reshape((1, 1, 3))],
+        (),
+        ("0", "1", "2"),
+    ),
 }
 
 
