@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import hashlib
 import os
 import secrets
 import stat
@@ -18,6 +19,8 @@ from cifar_edge.errors import UsageError
 from cifar_edge.system.opening import BINARY, NOFOLLOW, NONBLOCK, open_ours
 
 LONGEST = 50  # characters of a name; four bytes each, they leave room in the 255 that a file system has
+
+LONGEST_NAME = 255  # bytes of a name, on most file systems
 
 RANDOM = 8  # bytes of a temporary name
 
@@ -139,7 +142,7 @@ def only_process(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout  # slow to import, and most commands lock nothing
 
-    place = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    place = path / ".lock" if path.is_dir() else _lock_beside(path)
     # A generator may be closed by another thread than began it.
     lock = FileLock(place, timeout=0, thread_local=False)
     try:
@@ -147,7 +150,11 @@ def only_process(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UsageError(f"{path}: another process is working on it; wait for it, or write elsewhere") from None
-    except (OSError, NotImplementedError):  # as on some network drives
+    except (OSError, NotImplementedError) as error:  # as on some network drives
+        if isinstance(error, PermissionError) and os.path.lexists(place):
+            raise UsageError(
+                f"{place}: another user's run holds it; wait for that run, or delete it if there is none"
+            ) from error
         yield
         return
     try:
@@ -156,6 +163,13 @@ def only_process(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Windows removes it itself, and a folder may be gone
             place.unlink()
         lock.release()
+
+
+def _lock_beside(path: Path) -> Path:
+    name = os.fsencode(path.name)
+    if len(name) > LONGEST_NAME - len("..lock"):
+        return path.with_name(f".{hashlib.sha256(name).hexdigest()}.lock")
+    return path.with_name(f".{path.name}.lock")
 
 
 def cache_dir() -> Path:

@@ -199,3 +199,29 @@ def test_locks_cannot_be_planted(kind: str, of: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=re.escape(lock.name)), only_process(locked):
         pass
     assert untouched(tmp_path / "target")
+
+
+@pytest.mark.parametrize("name", ["r.csv.partial", f"{'x' * 249}", f"{'x' * 250}", f"{'x' * 255}", f"{'ä' * 127}"])
+def test_a_file_of_any_name_is_one_process_s(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with only_process(path), pytest.raises(UsageError, match="another process"), only_process(path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("of", ["folder", "file"])
+def test_a_lock_that_another_user_holds_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    def refuse(path: Path, flags: int) -> int:  # to root nothing is forbidden
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("cifar_edge.system.files.open_ours", refuse)
+    locked = tmp_path / "locked"
+    if of == "folder":
+        locked.mkdir()
+    lock = locked / ".lock" if of == "folder" else tmp_path / ".locked.lock"
+    lock.touch()
+    with pytest.raises(UsageError, match="another user"), only_process(locked):
+        pass
+    assert lock.exists()
