@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,24 @@ def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
         per_class=per_class,
         confusion=confusion,
     )
+
+
+def interval(accuracy: float, count: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of an accuracy measured on `count` images.
+
+    Source: E. B. Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, 1927.
+
+    Args:
+        accuracy: 0-1.
+        count: of the images.
+
+    Returns:
+        Lowest and highest accuracy, 0-1.
+    """
+    z = 1.959964
+    centre = (accuracy + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(accuracy * (1 - accuracy) / count + z**2 / (4 * count**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def calibration_error(confidences: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:

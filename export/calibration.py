@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_edge.data import Split, hold_out
+from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.class_folders import class_of
 from cifar_edge.photos.decode import load
 from cifar_edge.photos.find import find
+from cifar_edge.training.photo_set import Photos
 
 NUMBER = 500
 """The default number of calibration images."""
@@ -28,7 +29,7 @@ class Calibration:
 
     Attributes:
         images: uint8, (N, H, W, 3).
-        source: "training images", or the folder they come from.
+        source: "training images", "training photos", or the folder they come from.
         seed: of their choice.
         unreadable: how many files of the folder were passed over.
         labels: the numbers of their classes, (N,), if all lie in folders named as classes; or None.
@@ -51,6 +52,13 @@ class Calibration:
         }
 
 
+def calibration_from(data: Cifar10 | Photos, size: tuple[int, int], number: int = NUMBER, seed: int = 0) -> Calibration:
+    """Choose training images of CIFAR-10, or photos that a run learned from, decoded at height and width `size`."""
+    if isinstance(data, Photos):
+        return from_photos(data, size[0], number, seed)
+    return from_training_set(data.train, number, seed)
+
+
 def from_training_set(train: Split, number: int = NUMBER, seed: int = 0) -> Calibration:
     """Choose training images at random, as many of each class, none of them held out.
 
@@ -65,6 +73,26 @@ def from_training_set(train: Split, number: int = NUMBER, seed: int = 0) -> Cali
     each = -(-number // len(classes))
     chosen = [random.permutation(np.flatnonzero(learned.labels == label))[:each] for label in classes]
     return Calibration(learned.images[np.concatenate(chosen)], "training images", seed)
+
+
+def from_photos(photos: Photos, size: int, number: int = NUMBER, seed: int = 0) -> Calibration:
+    """Choose photos that a run learned from at random, as many of each class where there are as many.
+
+    Args:
+        photos: decoded at `size`.
+        size: height and width, in pixels.
+        number: of photos.
+        seed: of the choice.
+    """
+    learned, _ = photos.rounds()[0]
+    order = np.random.default_rng(seed).permutation(learned)
+    labels = photos.labels[order]
+    turn = np.empty(len(order), np.int64)  # the how manieth of its class each is
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        turn[own] = np.arange(len(own))
+    chosen = order[np.argsort(turn, kind="stable")][:number]
+    return Calibration(photos.pixels(size)[chosen], "training photos", seed)
 
 
 def from_folder(

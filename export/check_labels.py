@@ -31,7 +31,7 @@ def check_labels(source: Source, train: Split) -> None:
     Raises:
         ExportError: one does; the message says which.
     """
-    if source.is_ours and source.labels == CLASSES and source.pixel_range == (0, 255):
+    if source.run and source.labels == CLASSES and source.pixel_range == (0, 255):
         return  # as it was trained
     number = CHECKED if source.size == train.images.shape[1:3] else CHECKED_RESIZED
     some = slice(None, None, -(-len(train.labels) // number))

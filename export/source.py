@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import CLASSES
 from cifar_edge.errors import ModelError, UsageError, first_line
+from cifar_edge.photos.decode import FIT
 from cifar_edge.tflite.model import are_probabilities
 from cifar_edge.tflite.shapes import objection
 from cifar_edge.training.keras_file import load_network, predict
@@ -37,14 +38,33 @@ class Source:
     labels: tuple[str, ...]
 
     @property
-    def is_ours(self) -> bool:
-        """Whether it is the network of a run."""
-        return Run(self.file.parent).model == self.file and Run(self.file.parent).exists()
+    def run(self) -> Run | None:
+        """The run whose network it is, or None."""
+        run = Run(self.file.parent)
+        return run if run.model == self.file and run.exists() else None
+
+    @property
+    def photos(self) -> Path | None:
+        """The folder of the user's own photos that it has learned from, or None."""
+        return self.run.photos if self.run else None
 
     @property
     def name(self) -> str:
-        """The name of its exports: a run's network, or the file's stem."""
-        return str(self.network.name) if self.is_ours else self.file.stem
+        """The name of its exports: that of a run's photos or network, or the file's stem."""
+        if self.photos:
+            return self.photos.name
+        return str(self.network.name) if self.run else self.file.stem
+
+    @property
+    def fit(self) -> str:
+        """How photos become its images."""
+        return self.run.photo_recipe.fit if self.run and self.photos else FIT
+
+    @property
+    def confidence(self) -> dict[str, float]:
+        """What its card says of confidences: `temperature` and `threshold`, if its training fitted them."""
+        result = self.run.record.get("result", {}) if self.run else {}
+        return {name: result[name] for name in ("temperature", "threshold") if name in result}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,7 +75,7 @@ class Source:
     @property
     def of_cifar10(self) -> bool:
         """Whether its classes are those of CIFAR-10, in any order; images may have any size."""
-        return self.is_ours or self._has_names_of_cifar10
+        return (self.run is not None and not self.photos) or self._has_names_of_cifar10
 
     @property
     def _has_names_of_cifar10(self) -> bool:
@@ -108,8 +128,8 @@ def load_source(
     if labels is not None and len(labels) == 1:
         labels = (f"not {labels[0]}", *labels)
     source = Source(file, network, pixel_range, tuple(map(str, range(classes)) if labels is None else labels))
-    if labels is None and source.is_ours:
-        source = replace(source, labels=CLASSES)
+    if labels is None and source.run:
+        source = replace(source, labels=source.run.classes)
     if len(source.labels) != classes:
         raise UsageError(
             f"{file}: {len(source.labels)} labels for {classes} outputs; give as many, in the outputs' order"

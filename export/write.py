@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import ExportError, UsageError
-from cifar_edge.export.calibration import Calibration, from_training_set, resized
+from cifar_edge.export.calibration import Calibration, calibration_from, resized
 from cifar_edge.export.check_labels import check_labels
 from cifar_edge.export.convert import CALIBRATED, FORMATS, control_flow, convert
 from cifar_edge.export.plots import quantization_figure
 from cifar_edge.export.source import Source
 from cifar_edge.export.verification_images import VerificationImages, verification_images_for
 from cifar_edge.export.verify import Comparison, check_float32, compare, signal_to_noise, worst_layers
-from cifar_edge.photos.decode import FIT
 from cifar_edge.system.files import check_replaceable, only_process, write_together
 from cifar_edge.system.machine import versions
 from cifar_edge.system.timing import Latency, measure
@@ -31,6 +30,7 @@ from cifar_edge.tflite.graph import operations
 from cifar_edge.tflite.interpreter import litert
 from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.training.keras_file import predict
+from cifar_edge.training.photo_set import Photos
 
 CONVERTERS = ("cifar-edge", "keras", "tensorflow", "ai-edge-litert")
 """Packages whose versions decide about the bytes of an export."""
@@ -99,7 +99,7 @@ class _Converted:
 
 def export(
     source: Source,
-    data: Cifar10,
+    data: Cifar10 | Photos,
     formats: Sequence[str] = ("float32",),
     calibration: Calibration | None = None,
     max_drop: float | None = None,
@@ -111,7 +111,8 @@ def export(
 
     Args:
         source: from `load_source`.
-        data: its training images verify and calibrate, its test images give the accuracy.
+        data: its training images verify and calibrate, its test images give the accuracy. The photos of a run on the
+            user's own, decoded at the network's size; else CIFAR-10.
         formats: some of `convert.FORMATS`.
         calibration: by default some training images.
         max_drop: of top-1 on held-out images against float32, in points, `MAX_DROP` by default. For a model
@@ -132,9 +133,10 @@ def export(
         raise UsageError(f"--max-drop {max_drop:g}: give a number of points from 0 to 100, as in 1.0")
     for path in (_record(source, ".json"), _record(source, ".png"), *(_model(source, name) for name in formats)):
         check_replaceable(path)
-    calibration = calibration or from_training_set(data.train)
+    if calibration is None:
+        calibration = calibration_from(data, source.size)
     with only_process(source.file.parent):
-        if source.of_cifar10:
+        if source.of_cifar10 and not isinstance(data, Photos):
             check_labels(source, data.train)
         checked = verification_images_for(source, data, calibration)
         by_keras = predict(source.classifier(), checked.images)
@@ -171,7 +173,7 @@ def _model(source: Source, name: str) -> Path:
 
 
 def _record(source: Source, suffix: str) -> Path:
-    return source.file.with_name(f"{'' if source.is_ours else f'{source.name}-'}export{suffix}")
+    return source.file.with_name(f"{'' if source.run else f'{source.name}-'}export{suffix}")
 
 
 def _convert(
@@ -188,15 +190,16 @@ def _convert(
         height=bare.height,
         width=bare.width,
         pixel_range=RAW_PIXELS,
-        fit=FIT,
+        fit=source.fit,
         input_quantization=bare.input_quantization,
         output_quantization=bare.output_quantization,
         accuracy=None,  # until it has been measured
         test_images=len(checked.test.images) if checked.test else 0,
         test_sha256=checked.test_sha256,
-        run=source.file.resolve().parent.name if source.is_ours else None,
+        run=source.file.resolve().parent.name if source.run else None,
         versions=versions(*CONVERTERS),
         licence=licence,
+        **source.confidence,
     )
     graph = with_place_for_seal(converted)
     # What is tried is what will be written, but for the accuracy.

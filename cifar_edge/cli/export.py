@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifar_edge.cli.data import load_or_fetch
+from cifar_edge.cli.data import load_or_fetch, photos_progress
 from cifar_edge.cli.options import CardOptions, Data
-from cifar_edge.cli.terminal import say, table
+from cifar_edge.cli.terminal import say, table, warn
 from cifar_edge.cli.train import import_keras
 from cifar_edge.errors import UsageError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cifar_edge.export.calibration import Calibration
     from cifar_edge.export.source import Source
     from cifar_edge.export.write import Exported
+    from cifar_edge.training.photo_set import Photos
 
 
 calibration_option = partial(typer.Option, rich_help_panel="Calibration")
@@ -64,12 +65,12 @@ class CalibrationOptions:
     calibration_images: Annotated[int, calibration_option(min=1, help="How many images to use.")] = 500
     seed: Annotated[int, calibration_option(min=0, help="Seed for choosing them.")] = 0
 
-    def images(self, arrays: Cifar10, network: Source) -> Calibration:
+    def images(self, data: Cifar10 | Photos, network: Source) -> Calibration:
         """Return the images, photos at the network's size, and say where they come from."""
-        from cifar_edge.export.calibration import from_folder, from_training_set
+        from cifar_edge.export.calibration import calibration_from, from_folder
 
         if not self.calibration:
-            return from_training_set(arrays.train, self.calibration_images, self.seed)
+            return calibration_from(data, network.size, self.calibration_images, self.seed)
         chosen = from_folder(self.calibration, network.size, self.calibration_images, self.seed, network.labels)
         photos, place, unreadable = len(chosen.images), self.calibration, chosen.unreadable
         say(f"calibrating with {photos} photos from {place}; {unreadable} could not be read")
@@ -115,17 +116,39 @@ def export(
     from cifar_edge.export.write import export as export_files
 
     network = load_source(keras_file, card.labels, card.black_and_white or (0.0, 255.0), _size(image_size))
-    # Networks of other classes are only compared on these, so the images of the package do.
-    arrays = load_or_fetch(data or (Run(keras_file.parent).data_source if network.of_cifar10 else "sample"))
-    chosen = calibration.images(arrays, network)
+    images = _photos_of(network) if network.photos else _cifar10_for(network, keras_file, data)
+    chosen = calibration.images(images, network)
     first, *_, last = network.labels
     say(f"exporting {keras_file}; its {len(network.labels)} classes are {first} ... {last} (--labels)")
-    if not network.of_cifar10 and chosen.labels is None:
+    if not network.of_cifar10 and not network.photos and chosen.labels is None:
         say("its answers are compared with Keras'; for top-1, give photos in folders of its classes (--calibration)")
-    files = export_files(network, arrays, formats.names, chosen, max_drop, licence)
+    files = export_files(network, images, formats.names, chosen, max_drop, licence)
     print_exports(files)
     fastest = min(files, key=lambda file: file.latency.median)
     say(f"next: cifar-edge classify PHOTOS --model {shlex.quote(str(fastest.path))}")
+
+
+def _photos_of(network: Source) -> Photos:
+    """Return the photos of the network's run, decoded at its size."""
+    from cifar_edge.training.photo_set import Photos
+    from cifar_edge.training.run import Run
+
+    run = Run(network.file.parent)
+    recipe, record = run.photo_recipe, run.record
+    with photos_progress() as progress:
+        photos = Photos.of(record["data"]["source"], recipe.fit, network.size[:1], recipe.seed, progress=progress)
+    if photos.classes != run.classes:
+        raise UsageError(f"{photos.directory}: its classes are no longer those of {run.folder}; train again")
+    if photos.digest != record["data"]["sha256"]:
+        warn(f"{photos.directory}: the photos have changed since the training; those that are there now verify")
+    return photos
+
+
+def _cifar10_for(network: Source, keras_file: Path, data: str | None) -> Cifar10:
+    from cifar_edge.training.run import Run
+
+    # Networks of other classes are only compared on these, so the images of the package do.
+    return load_or_fetch(data or (Run(keras_file.parent).data_source if network.of_cifar10 else "sample"))
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +54,11 @@ class Split(NamedTuple):
 
     Attributes:
         images: uint8, (N, 32, 32, 3), RGB, 0-255.
-        labels: uint8, (N,), an index into `CLASSES`.
+        labels: uint8, (N,), an index into `CLASSES`. Of other classes than CIFAR-10's: int64.
     """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    labels: NDArray[Any]
 
     @property
     def digest(self) -> str:

@@ -65,6 +65,8 @@ class Card:
         run: name of the training run it came from, or None.
         versions: of what converted it.
         licence: of the model, or None if it is not known.
+        temperature: by which its logits are divided, or None if none was fitted.
+        threshold: the confidence, 0-1, below which a photo is unknown; or None if none was fitted.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Card:
     run: str | None
     versions: dict[str, str]
     licence: str | None
+    temperature: float | None = None
+    threshold: float | None = None
 
     def behind(self, graph: bytes) -> bytes:
         """Return the content of a `.tflite` file: a graph from `with_place_for_seal`, then this card, sealed."""
@@ -128,6 +132,7 @@ def read_card(content: bytes, path: Path) -> Card | None:
     except Exception as error:  # a damaged archive makes `zipfile` raise anything
         reason = first_line(error)[:_TEXT]
         raise ModelError(f"{path}: its card cannot be read ({reason}); export the model again") from error
+    fields = _LATER | fields
     for name, field in _FIELDS.items():
         if name not in fields:
             raise ModelError(f"{path}: its card has no {name}; use the cifar-edge that wrote it, or export again")
@@ -193,8 +198,14 @@ def _labels(value: list[str]) -> bool:
     )
 
 
+_LATER = {"temperature": None, "threshold": None}
+"""Fields that older cards lack."""
+
 _WORDS = _Field(_text, f"text of at most {_TEXT} characters")
 _WORDS_OR_NULL = _Field(lambda value: value is None or _text(value), f"{_WORDS.kind}, or null")
+_SHARE_OR_NULL = _Field(
+    lambda value: value is None or (_number(value) and 0 <= value <= 1), "a number from 0 to 1, or null"
+)
 _SIDE = _Field(lambda value: _whole(value, 1, MOST_PIXELS), f"a whole number from 1 to {MOST_PIXELS}")
 _QUANTIZATION = _Field(lambda value: _pair(value, _number, _whole), "a finite scale and a whole zero point")
 
@@ -211,9 +222,7 @@ _FIELDS: Mapping[str, _Field] = {
     "fit": _Field(FITS.__contains__, f"one of {', '.join(FITS)}"),
     "input_quantization": _QUANTIZATION,
     "output_quantization": _QUANTIZATION,
-    "accuracy": _Field(
-        lambda value: value is None or (_number(value) and 0 <= value <= 1), "a number from 0 to 1, or null"
-    ),
+    "accuracy": _SHARE_OR_NULL,
     "test_images": _Field(lambda value: _whole(value, 0), "a whole number from 0 to 2147483647"),
     "test_sha256": _Field(
         lambda value: value is None or (_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None),
@@ -225,4 +234,6 @@ _FIELDS: Mapping[str, _Field] = {
         "names and numbers of packages",
     ),
     "licence": _WORDS_OR_NULL,
+    "temperature": _Field(lambda value: value is None or (_number(value) and value > 0), "a number above 0, or null"),
+    "threshold": _SHARE_OR_NULL,
 }

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,17 @@ from cifar_edge.training import augment, plots
 from cifar_edge.training.keras_file import load_checkpoint, load_model, predict
 from cifar_edge.training.muon import Muon
 from cifar_edge.training.networks import NETWORKS
-from cifar_edge.training.recipe import Recipe
+from cifar_edge.training.recipe import MOST_EPOCHS, Recipe
 from cifar_edge.training.run import Epoch, Run, best_epoch
 from cifar_edge.training.teacher import Teacher
 from cifar_edge.training.temperature import best_temperature, divide_logits
 
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with the steps done, the steps in all, and means over the epoch so far (loss, accuracy)."""
+TIMED = 12  # steps that tell how long an epoch takes
+TIME_FOR_EPOCHS = 0.9  # the rest is for held-out images and the test
+
+Progress = Callable[[int, int, str, dict[str, float]], None]
+"""Called with the steps done, the steps in all, what is being done ("epoch 2 of 24"), and means over it so far (loss,
+accuracy)."""
 
 
 def train(recipe: Recipe, data: Cifar10, folder: Path, progress: Progress = lambda *_: None) -> Evaluation:
@@ -93,6 +97,31 @@ def resume(folder: Path, data: Cifar10, progress: Progress = lambda *_: None) ->
     return _train(run, data, progress)
 
 
+def fitted(recipe: Recipe, data: Cifar10, minutes: float) -> Recipe:
+    """Return a recipe with as many epochs as fit into a time here, at least one, by the time that a few steps take."""
+    learn, _ = hold_out(data.train)
+    part = Split(*(values[: TIMED * recipe.batch_size] for values in learn))
+    share = len(part.labels) / len(learn.labels)
+    model, unused = new_model(recipe, TIMED), Split(*(values[: recipe.batch_size] for values in part))
+    fit_epoch(model, recipe, unused, 0)  # compiles
+    epoch = _seconds(lambda: fit_epoch(model, recipe, part, 0)) / share
+    asked = 0.0
+    if recipe.teacher:
+        teacher = Teacher(recipe.teacher, None)
+        asked = _seconds(lambda: teacher(part.images)) / share
+    left = 60 * minutes * TIME_FOR_EPOCHS
+    epochs = int(left / (epoch + asked))
+    if recipe.cycle and epochs > recipe.cycle:  # later epochs use its answers again
+        epochs = int((left - recipe.cycle * asked) / epoch)
+    return replace(recipe, epochs=int(np.clip(epochs, 1, MOST_EPOCHS)))
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    started = time.monotonic()
+    act()
+    return time.monotonic() - started
+
+
 def _train(run: Run, data: Cifar10, progress: Progress) -> Evaluation:
     try:
         with only_process(run.checkpoint):
@@ -121,7 +150,7 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
         started = time.monotonic()
 
         def report(step: int, logs: dict[str, float], before: int = epoch * steps) -> None:
-            progress(before + step, recipe.epochs * steps, logs)
+            progress(before + step, recipe.epochs * steps, f"epoch {before // steps + 1} of {recipe.epochs}", logs)
 
         logs = fit_epoch(model, recipe, learn, epoch, teacher, report)
         held_out = model.evaluate(select.images, _one_hot(select.labels), verbose=0, return_dict=True)
@@ -138,7 +167,7 @@ def _fit(run: Run, learn: Split, select: Split, progress: Progress) -> None:
         )
         # In this order: a kill in between repeats the epoch, and the best epoch so far stays in place.
         run.write_history(history)
-        _save(model, run.checkpoint_of(epoch + 1))
+        save(model, run.checkpoint_of(epoch + 1))
         for other in range(1, epoch + 1):
             if other != best_epoch(history).epoch:
                 run.checkpoint_of(other).unlink(missing_ok=True)
@@ -224,7 +253,7 @@ def _finish(run: Run, select: Split, test: Split) -> Evaluation:
     title = f"{run.recipe.model}: {result.accuracy:.2%} of {len(test.labels):,} test images"
     plots.learning_curves(history, title, run.folder / "curves.png")
     plots.confusion_matrix(result.confusion, CLASSES, title, run.folder / "confusion.png")
-    _save(model, run.model)
+    save(model, run.model)
     shutil.rmtree(run.checkpoint)
     return result
 
@@ -317,7 +346,8 @@ def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.equal.outer(labels, np.arange(len(CLASSES), dtype=np.uint8)).astype(np.float32)
 
 
-def _save(model: Any, path: Path) -> None:
+def save(model: Any, path: Path) -> None:
+    """Write a model's `.keras` file, all of it or nothing."""
     with atomic(path) as partial:
         model.save(partial)
 

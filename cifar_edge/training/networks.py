@@ -81,9 +81,14 @@ def small(classes: int = 10) -> keras.Model:
     return residual("small", (24, 1), ((64, 2), (64, 1), (128, 2), (128, 1), (176, 2)), classes)
 
 
-def plain(name: str, stem: Layer, convolutions: Iterable[Layer], classes: int = 10) -> keras.Model:
-    """Return convolutions of 3x3, each with ReLU, and the mean over the image; arguments as for `residual`."""
-    pixels = keras.Input(INPUT_SHAPE, name="pixels")
+def plain(
+    name: str, stem: Layer, convolutions: Iterable[Layer], classes: int = 10, size: int = INPUT_SHAPE[0]
+) -> keras.Model:
+    """Return convolutions of 3x3, each with ReLU, and the mean over the image; arguments as for `residual`.
+
+    `size` is height and width of the images, in pixels.
+    """
+    pixels = keras.Input((size, size, 3), name="pixels")
     x = _scaled(pixels)
     for filters, strides in (stem, *convolutions):
         x = layers.ReLU()(_convolution(x, filters, 3, strides))

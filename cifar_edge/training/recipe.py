@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cifar_edge.errors import UsageError
+from cifar_edge.photos.decode import FIT
 from cifar_edge.training.augment import AUGMENTATIONS
 
 OPTIMIZERS = {
@@ -107,10 +108,66 @@ RECIPES = {
     )
 }
 
+
+@dataclass(frozen=True)
+class PhotoRecipe:
+    """A training's choices for your own classes. With the photos, they decide its result.
+
+    Attributes:
+        backbone: one of `BACKBONES`.
+        image_size: height and width of the network's images, in pixels.
+        alpha: width of `mobilenet_v2`, as a share of the usual one.
+        weights: file with ImageNet's weights of `mobilenet_v2`; "": Keras fetches them.
+        start: folder of the run whose network is the backbone; "": none.
+        fit: how a photo becomes a square, see `photos.decode.load`.
+        mirror: whether a mirrored photo shows the same class.
+        epochs: passes over the training photos for fine-tuning all layers; 0: the last layer only.
+        learning_rate: its peak; it falls to zero as a cosine.
+        batch_size: photos a step.
+        seed: of the split, the order of photos, augmentation and random weights.
+    """
+
+    backbone: str
+    image_size: int
+    alpha: float = 1.0
+    weights: str = ""
+    start: str = ""
+    fit: str = FIT
+    mirror: bool = True
+    epochs: int = 8
+    learning_rate: float = 3e-4
+    batch_size: int = 16
+    seed: int = 0
+
+
+BACKBONES = {
+    recipe.backbone: recipe
+    for recipe in (
+        PhotoRecipe("lite0", 224),
+        PhotoRecipe("mobilenet_v2", 224),
+        PhotoRecipe("small", 32, epochs=20),
+        PhotoRecipe("nano", 32, epochs=20),
+        PhotoRecipe("none", 96, epochs=60, learning_rate=2e-3),
+    )
+}
+"""The recipe of each backbone: EfficientNet-Lite0 and MobileNetV2 have learned ImageNet, `small` and `nano` CIFAR-10,
+`none` nothing."""
+
+DEFAULT_BACKBONE = "lite0"
+
+SIZES = {"small": (32, 32), "nano": (32, 32)}
+"""The lowest and highest image size of backbones that have not all of them."""
+
+ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+"""Widths of MobileNetV2 that have weights."""
+
+MOST_EPOCHS = 9999  # checkpoints have names of four digits
+
 RANGES = {
     "learning_rate": (1e-12, 1e6),
     "weight_decay": (0, 1e6),
-    "epochs": (1, 9999),  # checkpoints have names of four digits
+    "epochs": (0, MOST_EPOCHS),
+    "image_size": (32, 320),
     "batch_size": (1, 50_000),
     "label_smoothing": (0, 1),
     "cycle": (0, 9999),
@@ -142,11 +199,36 @@ def recipe_for(model: str, **changes: str | int | float | None) -> Recipe:
     _one_of("schedule", recipe.schedule, SCHEDULES)
     _one_of("augment", recipe.augment, AUGMENTATIONS)
     _one_of("precision", recipe.precision, PRECISIONS)
-    for name, (lowest, highest) in RANGES.items():
-        value = getattr(recipe, name)
+    _check_ranges(recipe, RANGES | {"epochs": (1, MOST_EPOCHS)})
+    return recipe
+
+
+def photo_recipe_for(backbone: str, **changes: str | int | float | None) -> PhotoRecipe:
+    """Return a backbone's default recipe with `changes`; those that are None do not count.
+
+    Raises:
+        UsageError: an unknown backbone, a number out of range, or an option that the backbone does not have.
+    """
+    _one_of("backbone", backbone, BACKBONES)
+    given = {name: value for name, value in changes.items() if value is not None}
+    recipe = replace(BACKBONES[backbone], **given)  # type: ignore[arg-type] # names and types are those of the fields
+    _check_ranges(recipe, RANGES)
+    lowest, highest = SIZES.get(backbone, RANGES["image_size"])
+    if not recipe.start and not lowest <= recipe.image_size <= highest:
+        raise UsageError(f"image-size {recipe.image_size}: backbone {backbone} takes {lowest:g} pixels only")
+    if recipe.alpha not in (ALPHAS if backbone == "mobilenet_v2" else (1.0,)):
+        widths = ", ".join(map(str, ALPHAS))
+        raise UsageError(f"alpha {recipe.alpha:g}: only mobilenet_v2 has widths; give one of {widths}")
+    if recipe.weights and backbone != "mobilenet_v2":
+        raise UsageError(f"weights {recipe.weights}: only mobilenet_v2 takes a file; {backbone} has its own weights")
+    return recipe
+
+
+def _check_ranges(recipe: Recipe | PhotoRecipe, ranges: Mapping[str, tuple[float, float]]) -> None:
+    for name, (lowest, highest) in ranges.items():
+        value = getattr(recipe, name, lowest)  # only one of the two has it
         if not lowest <= value <= highest:
             raise UsageError(f"{name.replace('_', '-')} {value} is out of range: give {lowest:g} to {highest:g}")
-    return recipe
 
 
 def _one_of(what: str, name: str, known: Iterable[str]) -> None:

@@ -6,6 +6,9 @@ history.csv      a line per epoch
 curves.png       loss and accuracy by epoch
 confusion.png    test images by true and predicted class
 checkpoint/      while it trains: the last epoch and the best one, with the optimizer's state; the teacher's answers
+
+A run on your own photos has `report.html` instead of the history and the pictures, and `answers.npz`: the network's
+answers to photos that it did not learn from.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ import csv
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from cifar_edge.data import CLASSES
 from cifar_edge.data.cifar10 import SAMPLE
 from cifar_edge.errors import UsageError
 from cifar_edge.system.files import atomic
 from cifar_edge.tflite.names import RUNS
-from cifar_edge.training.recipe import Recipe, recipe_for
+from cifar_edge.training.recipe import PhotoRecipe, Recipe, photo_recipe_for, recipe_for
+
+Kind = TypeVar("Kind", Recipe, PhotoRecipe)
 
 
 @dataclass(frozen=True)
@@ -82,30 +88,46 @@ class Run:
         return content
 
     @property
+    def photos(self) -> Path | None:
+        """The folder of photos it was started with; None for a run on CIFAR-10."""
+        return Path(self.record["data"]["source"]) if self.exists() and "classes" in self.record else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the network's outputs."""
+        return tuple(self.record.get("classes", CLASSES))
+
+    @property
     def recipe(self) -> Recipe:
-        """The recipe it was started with."""
+        """The recipe it was started with, of a run on CIFAR-10."""
+        # An option missing in an older record did not exist then: it gets Recipe's default, not the network's.
+        return recipe_for(**asdict(self._recipe(Recipe)))
+
+    @property
+    def photo_recipe(self) -> PhotoRecipe:
+        """The recipe it was started with, of a run on your own photos."""
+        return photo_recipe_for(**asdict(self._recipe(PhotoRecipe)))
+
+    def _recipe(self, kind: type[Kind]) -> Kind:
         try:
-            # An option missing in an older record did not exist then: it gets Recipe's default, not the network's.
-            return recipe_for(**asdict(Recipe(**self.record["recipe"])))
+            return kind(**self.record["recipe"])
         except TypeError as error:
             raise UsageError(f"{self.folder}: run.json holds no recipe of this version ({error})") from error
 
-    def recipe_if_same(self, **options: str | int | float | None) -> Recipe:
-        """Return the recipe if every option that is not None agrees with it; raise `UsageError` if not."""
-        recipe = self.recipe
+    def check_same(self, **options: str | int | float | None) -> None:
+        """Raise `UsageError` if an option that is not None is not as in the recipe."""
+        recipe = self.record["recipe"]
         for name, value in options.items():
-            started = getattr(recipe, name)
-            if value is not None and value != started:
+            if value is not None and value != recipe.get(name):
                 raise UsageError(
-                    f"{self.folder}: was started with {name.replace('_', '-')} {started}, cannot go on "
+                    f"{self.folder}: was started with {name.replace('_', '-')} {recipe.get(name)}, cannot go on "
                     f"with {value}; resume it as it was or start a new run"
                 )
-        return recipe
 
     @property
     def data_source(self) -> str | None:
-        """The source of this run's data for `load_cifar10`, or None if it is gone."""
-        if not self.exists():
+        """The source of this run's data for `load_cifar10`, or None if it is gone, or photos of your own."""
+        if not self.exists() or self.photos:
             return None
         source: str = self.record["data"]["source"]
         return source if source == SAMPLE or Path(source).exists() else None

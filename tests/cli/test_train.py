@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import signal
@@ -8,13 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cifar_edge.cli.train import training_progress
 from cifar_edge.training.networks import NETWORKS
 from tests.cli.conftest import Command, full_disk
 from tests.conftest import ROOT
@@ -83,52 +81,3 @@ def test_a_full_disk_while_training(tmp_path: Path, cifar_edge: Command) -> None
     assert outcome.code == 1
     assert "Traceback" not in outcome.err
     assert not (tmp_path / "run" / "model.keras").exists()
-
-
-@pytest.fixture
-def sigint() -> Iterator[Callable[[Any], None]]:
-    """Set what Ctrl-C does, until the test ends."""
-    before = signal.getsignal(signal.SIGINT)
-    yield lambda handler: signal.signal(signal.SIGINT, handler)
-    signal.signal(signal.SIGINT, before)
-
-
-def test_a_ctrl_c_that_a_library_loses_ends_the_training_at_its_next_step(sigint: Callable[[Any], None]) -> None:
-    sigint(signal.default_int_handler)
-    with training_progress() as progress:
-        progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            progress(2, 3, {"loss": 1.0, "accuracy": 0.5})
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_ctrl_c_that_python_drops_ends_the_training_without_a_traceback(
-    sigint: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Pressed:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-    class Faulty:
-        def __del__(self) -> None:
-            raise ValueError
-
-    shown: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: shown.append(dropped.exc_type))
-    sigint(signal.default_int_handler)
-    with training_progress() as progress:
-        Pressed()
-        Faulty()
-        with pytest.raises(KeyboardInterrupt):
-            progress(1, 3, {"loss": 1.0, "accuracy": 0.5})
-    Faulty()
-    assert shown == [ValueError, ValueError]
-
-
-def test_a_training_in_the_background_goes_on_ignoring_ctrl_c(sigint: Callable[[Any], None]) -> None:
-    sigint(signal.SIG_IGN)
-    with training_progress() as progress:
-        signal.raise_signal(signal.SIGINT)
-        progress(1, 3, {"loss": 1.0, "accuracy": 0.5})

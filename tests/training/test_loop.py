@@ -64,7 +64,7 @@ class KeyboardInterruptAt:
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def __call__(self, done: int, total: int, logs: dict[str, float]) -> None:
+    def __call__(self, done: int, total: int, doing: str, logs: dict[str, float]) -> None:
         assert 0 < done <= total
         assert logs["loss"] > 0
         if done == self.step:
@@ -98,9 +98,9 @@ def test_what_does_not_fit_an_interrupted_run_is_refused(little: str, tiny: Cifa
         train(recipe_for(little, epochs=2, teacher=str(teacher)), tiny, stopped.folder, KeyboardInterruptAt(2))
     with pytest.raises(Interrupted, match="after 1 of 2 epochs"):
         resume(stopped.folder, tiny, KeyboardInterruptAt(5))
-    assert stopped.recipe_if_same(model=little, epochs=2, seed=None) == stopped.recipe
+    stopped.check_same(model=little, epochs=2, seed=None)
     with pytest.raises(UsageError, match="was started with epochs 2, cannot go on with 9"):
-        stopped.recipe_if_same(epochs=9)
+        stopped.check_same(epochs=9)
     other = Cifar10(Split(tiny.train.images[::-1], tiny.train.labels[::-1]), tiny.test, "elsewhere")
     with pytest.raises(UsageError, match="other data"):
         resume(stopped.folder, other)
@@ -128,7 +128,7 @@ def test_what_does_not_fit_an_interrupted_run_is_refused(little: str, tiny: Cifa
 
 
 def test_two_processes_cannot_train_the_same_run(little: str, tiny: Cifar10, tmp_path: Path) -> None:
-    def meddle(done: int, total: int, logs: dict[str, float]) -> None:
+    def meddle(done: int, total: int, doing: str, logs: dict[str, float]) -> None:
         with pytest.raises(UsageError, match="another process"):
             resume(tmp_path / "run", tiny)
 
