@@ -204,7 +204,7 @@ def _convert(
     graph = with_place_for_seal(converted)
     # What is tried is what will be written, but for the accuracy.
     model = EdgeModel.from_bytes(card.behind(graph), path.name)
-    debugged = checked.images[:: len(checked.images) // DEBUGGED]
+    debugged = checked.images[:: max(1, len(checked.images) // DEBUGGED)]
     layers = signal_to_noise(network, images, debugged) if name == "int8" else {}
     return _Converted(path, card, graph, model, model.predict(checked.images), layers)
 

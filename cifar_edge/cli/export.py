@@ -131,13 +131,14 @@ def export(
 def _photos_of(network: Source) -> Photos:
     """Return the photos of the network's run, decoded at its size."""
     from cifar_edge.training.photo_set import Photos
+    from cifar_edge.training.photo_views import Views
     from cifar_edge.training.run import Run
 
     run = Run(network.file.parent)
     recipe, record = run.photo_recipe, run.record
     with photos_progress() as progress:
         photos = Photos.of(record["data"]["source"], recipe.fit, network.size[:1], recipe.seed, progress=progress)
-    if photos.classes != run.classes:
+    if Views.classes_of(photos) != run.classes:
         raise UsageError(f"{photos.directory}: its classes are no longer those of {run.folder}; train again")
     if photos.digest != record["data"]["sha256"]:
         warn(f"{photos.directory}: the photos have changed since the training; those that are there now verify")

@@ -164,10 +164,11 @@ def train_on_photos(
         Run(folder).check_unused()
     import_keras()
     from cifar_edge.training import own_classes
+    from cifar_edge.training.photo_views import sizes_for
 
     try:
         with photos_progress() as progress:
-            photos = Photos.of(directory, recipe.fit, own_classes.sizes_for(recipe), recipe.seed, workers, progress)
+            photos = Photos.of(directory, recipe.fit, sizes_for(recipe), recipe.seed, workers, progress)
     except KeyboardInterrupt:
         raise Interrupted("stopped; what is decoded is kept, run the same command again") from None
     for line in photos.survey.warnings():

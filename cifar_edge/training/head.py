@@ -28,16 +28,13 @@ class Head(NamedTuple):
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def fit_head(
-    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, weights: NDArray[np.float32], decay: float
-) -> Head:
-    """Fit a multinomial logistic regression.
+def fit_head(features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, decay: float) -> Head:
+    """Fit a multinomial logistic regression in which each class counts the same.
 
     Args:
         features: float32, (N, features).
         labels: int64, (N,), below `classes`.
         classes: how many there are.
-        weights: of each class, float32, (classes,).
         decay: one of `DECAYS`.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
@@ -48,7 +45,7 @@ def fit_head(
         bias[present] = 0
         return Head(kernel, bias)
     regression = LogisticRegression(C=1 / (decay * len(labels)), max_iter=STEPS)
-    regression.fit(features, labels, sample_weight=weights[labels])
+    regression.fit(features, labels, sample_weight=balanced(labels))
     coefficients, intercepts = regression.coef_, regression.intercept_
     if len(present) == 2:  # one logit, of the second class
         coefficients, intercepts = np.outer([-0.5, 0.5], coefficients), np.outer([-0.5, 0.5], intercepts)[:, 0]
@@ -56,7 +53,13 @@ def fit_head(
     return Head(kernel, bias)
 
 
-def log_loss(probabilities: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float32]) -> float:
-    """Return the mean cross-entropy, in nats, each class weighted."""
+def balanced(labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return a weight for each label, (N,), so that each class counts the same; 1 in the mean."""
+    counts = np.bincount(labels)
+    return np.asarray(len(labels) / np.count_nonzero(counts) / counts[labels], np.float32)
+
+
+def log_loss(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the mean cross-entropy, in nats; each class counts the same."""
     losses = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1))
-    return float(np.average(losses, weights=weights[labels]))
+    return float(np.average(losses, weights=balanced(labels)))

@@ -2,7 +2,7 @@
 
 The last layer first, then all of them (LP-FT: Kumar et al., *Fine-Tuning can Distort Pretrained Features and
 Underperform Out-of-Distribution*, 2022); the model has weights between the two (WiSE-FT: Wortsman et al., *Robust
-Fine-Tuning of Zero-Shot Models*, 2022).
+Fine-Tuning of Zero-Shot Models*, 2022). What is none of the classes has an output of its own; see `photo_views`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,35 +28,27 @@ from cifar_edge.photos.class_folders import TEST
 from cifar_edge.system.files import atomic, only_process, remove_leftovers
 from cifar_edge.system.machine import versions
 from cifar_edge.system.opening import open_ours
-from cifar_edge.training.augment_photos import augmented
 from cifar_edge.training.backbones import PROBABILITIES, features_of, network_for
+from cifar_edge.training.fine_tuning import COST, FIRST_VIEW, FineTuning, Work
 from cifar_edge.training.head import DECAYS, Head, fit_head, log_loss
-from cifar_edge.training.keras_file import load_checkpoint, predict
 from cifar_edge.training.loop import Progress, save
 from cifar_edge.training.photo_set import Photos
+from cifar_edge.training.photo_views import Views
 from cifar_edge.training.recipe import PhotoRecipe
 from cifar_edge.training.run import Run
 from cifar_edge.training.temperature import best_temperature, divide_logits
-from cifar_edge.training.unknown import choose_threshold, confidences, other_things, unknown_figures
+from cifar_edge.training.unknown import choose_threshold, confidences, unknown_figures
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 BATCH = 32  # photos whose features are computed at once
-VIEWS = 4  # of each photo: as it is, mirrored, and framed anew
+CORNERS = 1000  # of photos, at most, that stand for other things
 PHOTOS_FOR_VIEWS = 2000  # above so many in all views, photos have fewer of them
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far the model's weights may be from those before fine-tuning to those after it."""
 
-TUNED_COST = 4  # of a photo that is learned from, in photos whose features are computed
-STEPS_TIMED = 3
 TIME_FOR_EPOCHS = 0.85  # the rest is for choices, the test and the report
-SMOOTHING = 0.1  # of labels while all layers are tuned
-
-
-def sizes_for(recipe: PhotoRecipe) -> tuple[int, int]:
-    """Return the image sizes that a training needs: the network's, and a larger one to choose frames from."""
-    return recipe.image_size, max(recipe.image_size + 8, recipe.image_size * 8 // 7)
 
 
 def train(
@@ -75,7 +66,7 @@ def train(
 
     Args:
         recipe: see `photo_recipe_for`.
-        photos: decoded at `sizes_for(recipe)`.
+        photos: decoded at `photo_views.sizes_for(recipe)`.
         folder: where the run goes; must not hold one yet.
         progress: called after every step.
         minutes: the time that it may take; there are fewer epochs of fine-tuning if need be.
@@ -94,8 +85,7 @@ def train(
     backend = keras.backend.backend()
     run.write_record(
         recipe=asdict(recipe),
-        classes=photos.classes,
-        unknown=photos.unknown,
+        classes=Views.classes_of(photos),
         data={"source": str(photos.directory.resolve()), "photos": len(photos), "sha256": photos.digest},
         versions=versions("cifar-edge", "keras", backend, "numpy", "scikit-learn")
         | {"backend": backend, "python": platform.python_version()},
@@ -143,263 +133,212 @@ class _Training:
 
     def __init__(self, run: Run, photos: Photos, progress: Progress, minutes: float | None) -> None:
         self.run, self.photos, self.recipe = run, photos, run.photo_recipe
-        self.network = network_for(self.recipe, len(photos.classes))
+        self.views = Views(photos, self.recipe)
+        self.network = network_for(self.recipe, len(self.views.classes))
         self.before = self.network.get_weights()
         self.rounds = photos.rounds()
         self.used = np.sort(np.concatenate(self.rounds[0]))
+        self.strange = self.views.strange[::2]
+        self.corners = self.used[:: -(-len(self.used) // CORNERS)]  # photos whose corners are learned from
         self.minutes, self.started = minutes, time.monotonic()
-        self.work = _Work(progress)
+        self.work = Work(progress)
+        self.tuning = FineTuning(self.network, self.views, self.recipe, run.checkpoint, self.work)
+        self.features: list[Array] = []
+        self.decay, self.with_corners = 0.0, False
 
     @property
     def pretrained(self) -> bool:
         return self.recipe.backbone != "none"
 
-    @cached_property
-    def views(self) -> int:
-        """How many views of each photo the last layer learns from."""
-        return int(np.clip(PHOTOS_FOR_VIEWS // len(self.used), 1, VIEWS)) if self.pretrained else 0
-
     def finish(self) -> Evaluation:
         """Do what is missing, test once, and put the run's files in place, the model last."""
-        self.work.expect(self.views * len(self.used) + TUNED_COST * self.recipe.epochs * self._photos_an_epoch)
-        features = self._features()
-        decay = self._choose_decay(features) if self.pretrained else 0.0
+        self._expect(self.recipe.epochs)
+        if self.pretrained:
+            self.features = [self._features(str(view), self.used, view) for view in range(self._number_of_views)]
+            self.features += [self._features("strange", self.strange), self._features("corners", self._corners)]
+            self._choose_head()
         epochs = self._epochs()
+        self._expect(epochs)
         shares = (SHARES if epochs else SHARES[:1]) if self.pretrained else SHARES[-1:]
-        answers = [self._round(number, features, decay, epochs, shares) for number in range(len(self.rounds))]
+        pooled = np.concatenate([self._round(number, epochs, shares) for number in range(len(self.rounds))], axis=1)
         held_out = np.concatenate([held for _, held in self.rounds])
-        pooled = np.concatenate(answers, axis=1)
-        labels, weights = self.photos.labels[held_out], self.photos.class_weights(held_out)
-        losses = [log_loss(answer, labels, weights) for answer in pooled]
-        best = int(np.argmin(losses))
-        self.network.set_weights(self._final_weights(features, decay, epochs, shares[best]))
-        temperature = best_temperature(pooled[best], labels)
+        labels = self.photos.labels[held_out]
+        best = int(np.argmin([log_loss(answers, labels) for answers in pooled]))
+        self.network.set_weights(self._final_weights(epochs, shares[best]))
+        temperature = best_temperature(pooled[best], labels, smoothing=1 / (1 + len(labels)))
         divide_logits(self.network, temperature)
-        held_answers = _tempered(pooled[best], temperature)
-        return self._write(held_out, held_answers, decay, epochs, shares[best], temperature)
+        facts = {"epochs": epochs, "share": shares[best], "temperature": temperature}
+        return self._write(held_out, _tempered(pooled[best], temperature), facts)
 
-    def _features(self) -> list[Array]:
-        """Return the features of the photos that are used, for each view: (used, width)."""
-        network, views = features_of(self.network), []
-        for view in range(self.views):
-            path = self.run.checkpoint / f"features-{view}.npy"
-            if not path.exists():
-                features = self._predictions(network, self.used, view)
-                with atomic(path) as partial, partial.open("wb") as file:
-                    np.save(file, features)
-            else:
-                self.work.skip(len(self.used))
-            with os.fdopen(open_ours(path, os.O_RDONLY), "rb") as file:
-                views.append(np.load(file))
-        return views
+    @cached_property
+    def _number_of_views(self) -> int:
+        return int(np.clip(PHOTOS_FOR_VIEWS // len(self.used), 1, FIRST_VIEW))
 
-    def _choose_decay(self, features: list[Array]) -> float:
-        """Return the weight decay of the last layer that is best on held-out photos."""
+    @cached_property
+    def _featuring(self) -> Any:
+        return features_of(self.network)
 
-        def loss(decay: float) -> float:
-            total = 0.0
-            for learn, held in self.rounds:
-                answers = self._head(features, learn, decay).probabilities(features[0][self._places(held)])
-                total += log_loss(answers, self.photos.labels[held], self.photos.class_weights(held)) * len(held)
-            return total
+    @property
+    def _corners(self) -> Indices:
+        return self.views.corners_of(self.corners)
 
-        return min(DECAYS, key=loss)
+    def _expect(self, epochs: int) -> None:
+        """Say how much there is to do."""
+        features = self._number_of_views * len(self.used) + len(self.strange) + len(self.corners)
+        self.work.total = features * self.pretrained + COST * epochs * self._images_an_epoch
 
-    def _head(self, features: list[Array], learn: Indices, decay: float) -> Head:
-        """Fit the last layer to all views of some photos."""
-        places, labels = self._places(learn), np.tile(self.photos.labels[learn], self.views)
-        stacked = np.concatenate([view[places] for view in features])
-        return fit_head(stacked, labels, len(self.photos.classes), self.photos.class_weights(learn), decay)
+    def _features(self, name: str, numbers: Indices, view: int = 0) -> Array:
+        """Return the features of images, (n, width), from the checkpoint folder if they are there."""
+        path = self.run.checkpoint / f"features-{name}.npy"
+        if path.exists():
+            self.work.done += len(numbers)
+        else:
+            _save_array(path, self._predictions(self._featuring, numbers, view, "features"))
+        return _read_array(path)
 
-    def _round(self, number: int, features: list[Array], decay: float, epochs: int, shares: tuple[float, ...]) -> Array:
+    def _choose_head(self) -> None:
+        """Choose the last layer's weight decay, and whether it learns from corners, by held-out photos.
+
+        Where classes are materials or places, a corner shows the class too.
+        """
+
+        def answers(decay: float, corners: bool) -> Array:
+            self.decay, self.with_corners = decay, corners
+            return np.concatenate(
+                [self._head(learn).probabilities(self.features[0][self._places(held)]) for learn, held in self.rounds]
+            )
+
+        labels = self.photos.labels[np.concatenate([held for _, held in self.rounds])]
+        by_decay = {decay: answers(decay, corners=True) for decay in DECAYS}
+        decay = min(DECAYS, key=lambda decay: log_loss(by_decay[decay], labels))
+        with_corners, without = (evaluate(one, labels).accuracy for one in (by_decay[decay], answers(decay, False)))
+        self.decay, self.with_corners = decay, with_corners >= without
+
+    def _head(self, learn: Indices) -> Head:
+        """Fit the last layer to all views of some photos, and to other things."""
+        *views, strange, corners = self.features
+        places, others = self._places(learn), [strange]
+        if self.with_corners:
+            others.append(corners[np.isin(self.corners, learn)])
+        labels = np.tile(self.photos.labels[learn], len(views))
+        unknown = np.full(sum(map(len, others)), self.views.unknown)
+        stacked = np.concatenate([*(view[places] for view in views), *others])
+        return fit_head(stacked, np.concatenate([labels, unknown]), len(self.views.classes), self.decay)
+
+    def _round(self, number: int, epochs: int, shares: Sequence[float]) -> Array:
         """Return the probabilities of a round's held-out photos, (shares, n, C)."""
-        path = self.run.checkpoint / f"round-{number}.npy"
+        path, name = self.run.checkpoint / f"round-{number}.npy", f"round-{number}"
         learn, held = self.rounds[number]
         if path.exists():
-            self.work.skip(TUNED_COST * epochs * len(learn))
+            self.work.done += COST * epochs * len(learn)
         else:
-            start = self._start(features, learn, decay)
-            tuned = self._tuned(f"round-{number}", learn, start, epochs) if epochs else start
+            start = self._start(learn)
+            tuned = self._tuned(name, learn, start, epochs)
             answers = []
             for share in shares:
                 self.network.set_weights(_between(start, tuned, share))
                 answers.append(self._predictions(self.network, held))
-            with atomic(path) as partial, partial.open("wb") as file:
-                np.save(file, np.stack(answers))
+            _save_array(path, np.stack(answers))
             if self.photos.folds is not None:
-                self._forget(f"round-{number}")
-        with os.fdopen(open_ours(path, os.O_RDONLY), "rb") as file:
-            return np.asarray(np.load(file))
+                self.tuning.forget(name)
+        return _read_array(path)
 
-    def _final_weights(self, features: list[Array], decay: float, epochs: int, share: float) -> list[Array]:
+    def _final_weights(self, epochs: int, share: float) -> list[Array]:
         """Return the model's weights before the temperature: of the only round, or learned from all photos."""
-        folds = self.photos.folds is not None
-        name, learn = ("all", self.used) if folds else ("round-0", self.rounds[0][0])
-        start = self._start(features, learn, decay)
+        name, learn = ("round-0", self.rounds[0][0]) if self.photos.folds is None else ("all", self.used)
+        start = self._start(learn)
         return _between(start, self._tuned(name, learn, start, epochs), share) if share else start
 
-    def _start(self, features: list[Array], learn: Indices, decay: float) -> list[Array]:
+    def _start(self, learn: Indices) -> list[Array]:
         """Return the network's weights with a last layer fitted to some photos."""
         self.network.set_weights(self.before)
         if self.pretrained:
-            self.network.get_layer(PROBABILITIES).set_weights([*self._head(features, learn, decay)])
+            self.network.get_layer(PROBABILITIES).set_weights([*self._head(learn)])
         return list(self.network.get_weights())
 
     def _tuned(self, name: str, learn: Indices, start: list[Array], epochs: int) -> list[Array]:
         """Return the weights after all layers were tuned."""
-        folder, steps = self.run.checkpoint, -(-len(learn) // self.recipe.batch_size)
-        done = max((int(path.stem[-4:]) for path in folder.glob(f"{name}-????.keras")), default=0)
-        if done:
-            os.close(open_ours(folder / f"{name}-{done:04}.keras", os.O_RDONLY))
-            model = load_checkpoint(folder / f"{name}-{done:04}.keras")
-            self.work.skip(TUNED_COST * done * len(learn))
-        else:
-            self.network.set_weights(start)
-            model = self._compiled(steps * epochs)
-        for epoch in range(done, epochs):
-            self._tune(model, learn, epoch, f"{name.replace('-', ' ')}, epoch {epoch + 1} of {epochs}")
-            save(model, folder / f"{name}-{epoch + 1:04}.keras")
-            (folder / f"{name}-{epoch:04}.keras").unlink(missing_ok=True)
-        return list(model.get_weights())
+        others, doing = self.strange, ""
+        if self.with_corners:
+            others = np.concatenate([others, self.views.corners_of(np.intersect1d(self.corners, learn))])
+        if self.photos.folds is not None:
+            fold = name.rpartition("-")[2]
+            doing = f"fold {int(fold) + 1} of {len(self.rounds)}, " if fold.isdigit() else "all photos, "
+        return self.tuning.weights_after(name, learn, others, start, epochs, doing)
 
-    def _compiled(self, steps: int) -> Any:
-        """Return the network, ready to be tuned."""
-        self.network.compile(
-            optimizer=keras.optimizers.AdamW(
-                keras.optimizers.schedules.CosineDecay(self.recipe.learning_rate, max(1, steps)), weight_decay=1e-2
-            ),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING),
-            metrics=["accuracy"],
-            jit_compile=keras.backend.backend() == "jax",  # as for CIFAR-10
-        )
-        return self.network
-
-    def _tune(self, model: Any, learn: Indices, epoch: int, doing: str) -> None:
-        """Tune for one epoch, counted from zero. Its photos depend on the recipe and the epoch alone."""
-        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(learn)
-        size, labels = self.recipe.batch_size, self.photos.labels
-        batches = [np.resize(order[start : start + size], size) for start in range(0, len(order), size)]
-        weights, one_hot = self.photos.class_weights(learn), np.eye(len(self.photos.classes), dtype=np.float32)
-        means = {"loss": 0.0, "accuracy": 0.0}
-        for step, (batch, images) in enumerate(_ahead(lambda batch: self._augmented(batch, VIEWS + epoch), batches), 1):
-            truth = labels[batch]
-            logs = model.train_on_batch(
-                images.astype(np.float32), one_hot[truth], sample_weight=weights[truth], return_dict=True
-            )
-            means = {name: mean + (float(logs[name]) - mean) / step for name, mean in means.items()}
-            self.work.done(TUNED_COST * size, doing, means)
-
-    def _augmented(self, indices: Indices, view: int) -> NDArray[np.uint8]:
-        """Return a view of photos, uint8 (n, size, size, 3): 0 as they are, 1 mirrored, others framed anew."""
-        size, mirror = sizes_for(self.recipe)[0], self.recipe.mirror
-        if view == 0 or (view == 1 and mirror):
-            pixels = self.photos.pixels(size)[indices]
-            return pixels[:, :, ::-1] if view else pixels
-        larger = self.photos.pixels(sizes_for(self.recipe)[1])[indices]
-        generators = (np.random.default_rng([self.recipe.seed, view, int(index)]) for index in indices)
-        return np.stack([augmented(one, size, rng, mirror) for one, rng in zip(larger, generators, strict=True)])
-
-    def _predictions(self, network: Any, indices: Indices, view: int = 0) -> Array:
-        """Return what a network gives for a view of photos, (n, width)."""
+    def _predictions(self, network: Any, numbers: Indices, view: int = 0, doing: str = "") -> Array:
+        """Return what a network gives for a view of images, (n, width)."""
         results = []
-        batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
         # Batches of one size: another would be compiled anew.
-        for batch, images in _ahead(lambda batch: self._augmented(np.resize(batch, BATCH), view), batches):
-            results.append(np.asarray(network.predict_on_batch(images.astype(np.float32)))[: len(batch)])
-            if network is not self.network:
-                self.work.done(len(batch), "features", {})
-        return np.concatenate(results)
+        batches = [np.resize(numbers[start : start + BATCH], BATCH) for start in range(0, len(numbers), BATCH)]
+        for _, images in self.views.batches(batches, view):
+            results.append(np.asarray(network.predict_on_batch(images)))
+            if doing:
+                self.work.add(BATCH, doing, {})
+        return np.concatenate(results)[: len(numbers)]
 
     @property
-    def _photos_an_epoch(self) -> int:
-        """How many photos are learned from in an epoch, over all rounds."""
-        again = len(self.used) if self.photos.folds is not None else 0
-        return sum(len(learn) for learn, _ in self.rounds) + again
+    def _images_an_epoch(self) -> int:
+        """How many images are learned from in an epoch, over all rounds."""
+        again = self.tuning.images_in(self.used) if self.photos.folds is not None else 0
+        return sum(self.tuning.images_in(learn) for learn, _ in self.rounds) + again
 
     def _epochs(self) -> int:
         """Return how many epochs are tuned: the recipe's, or as many as fit into `minutes`."""
         record = self.run.record
         if "epochs" not in record:
-            record["epochs"] = self.recipe.epochs if self.minutes is None else self._epochs_in(60 * self.minutes)
+            record["epochs"] = self.recipe.epochs
+            if self.minutes is not None:
+                left = (60 * self.minutes - (time.monotonic() - self.started)) * TIME_FOR_EPOCHS
+                fitting = self.tuning.epochs_in(left, self._images_an_epoch)
+                record["epochs"] = int(np.clip(fitting, 0 if self.pretrained else 1, self.recipe.epochs))
             self.run.write_record(**record)
-        epochs = int(record["epochs"])
-        self.work.expect(self.views * len(self.used) + TUNED_COST * epochs * self._photos_an_epoch)
-        return epochs
-
-    def _epochs_in(self, seconds: float) -> int:
-        """Return how many epochs fit into a time, by the time that a few steps take."""
-        model, batch = self._compiled(1), self.recipe.batch_size
-        images = self._augmented(np.resize(self.used, batch), VIEWS).astype(np.float32)
-        truth = np.eye(len(self.photos.classes), dtype=np.float32)[self.photos.labels[np.resize(self.used, batch)]]
-        model.train_on_batch(images, truth)  # compiles
-        began = time.monotonic()
-        for _ in range(STEPS_TIMED):
-            model.train_on_batch(images, truth)
-        each = (time.monotonic() - began) / STEPS_TIMED / batch
-        left = (seconds - (time.monotonic() - self.started)) * TIME_FOR_EPOCHS
-        return int(np.clip(left / (each * self._photos_an_epoch), 0 if self.pretrained else 1, self.recipe.epochs))
+        return int(record["epochs"])
 
     def _places(self, indices: Indices) -> Indices:
         """Return where photos stand among those that are used."""
         return np.searchsorted(self.used, indices)
 
-    def _forget(self, name: str) -> None:
-        for path in self.run.checkpoint.glob(f"{name}-????.keras"):
-            path.unlink()
-
-    def _write(
-        self, held_out: Indices, answers: Array, decay: float, epochs: int, share: float, temperature: float
-    ) -> Evaluation:
+    def _write(self, held_out: Indices, answers: Array, facts: dict[str, Any]) -> Evaluation:
         """Fit the threshold, test, and write the run's files, the model last."""
-        photos, network = self.photos, self.network
-        others = other_things(photos.classes, self.recipe.image_size)
-        strange = predict(network, others)
-        is_known = photos.labels[held_out] != (-1 if photos.unknown is None else photos.unknown)
-        sure, unsure = confidences(answers, photos.unknown), confidences(strange, photos.unknown)
-        threshold = choose_threshold(sure[is_known], np.concatenate([sure[~is_known], unsure[::2]]))
+        photos, unknown, labels = self.photos, self.views.unknown, self.photos.labels[held_out]
+        strange = self._predictions(self.network, self.views.strange[1::2])  # [1::4] fit the threshold
+        others = np.concatenate([answers[labels == unknown], strange[::2]])
+        threshold = choose_threshold(confidences(answers[labels != unknown], unknown), confidences(others, unknown))
         tested = photos.on(TEST)
-        if len(tested):
-            judged, truth = self._predictions(network, tested), photos.labels[tested]
-        else:
-            judged, truth = answers, photos.labels[held_out]
+        judged, truth = (
+            (self._predictions(self.network, tested), photos.labels[tested]) if len(tested) else (answers, labels)
+        )
         result = evaluate(judged, truth)
         record = self.run.record
-        record["result"] = {
-            "parameters": network.count_params(),
-            "weight_decay": decay,
-            "epochs": epochs,
-            "share": share,
+        record["result"] = facts | {
+            "parameters": self.network.count_params(),
+            "weight_decay": self.decay,
+            "corners": self.with_corners,
             "held_out_photos": len(held_out),
-            "held_out_accuracy": evaluate(answers, photos.labels[held_out]).accuracy,
+            "held_out_accuracy": evaluate(answers, labels).accuracy,
+            "cross_validation": photos.folds is not None,
             "test_photos": len(tested),
             "test_accuracy": result.accuracy if len(tested) else None,
-            "cross_validation": photos.folds is not None,
-            "temperature": temperature,
+            "test_loss": result.loss if len(tested) else None,
             "threshold": threshold,
-            "unknown": unknown_figures(judged, truth, unsure[1::2], threshold, photos.unknown) if len(tested) else None,
+            "unknown": unknown_figures(judged, truth, strange[1::2], threshold, unknown) if len(tested) else None,
             "training_seconds": time.monotonic() - self.started,
         }
         self.run.write_record(**record)
-        save(network, self.run.model)
+        save(self.network, self.run.model)
         shutil.rmtree(self.run.checkpoint)
         return result
 
 
-class _Work:
-    """How much is done of all, counted in photos whose features are computed."""
+def _save_array(path: Path, array: Array) -> None:
+    with atomic(path) as partial, partial.open("wb") as file:
+        np.save(file, array)
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._done, self._total = progress, 0, 0
 
-    def expect(self, total: int) -> None:
-        self._total = total
-
-    def skip(self, photos: int) -> None:
-        self._done += photos
-
-    def done(self, photos: int, doing: str, logs: dict[str, float]) -> None:
-        self._done += photos
-        self._progress(min(self._done, self._total), self._total, doing, logs)
+def _read_array(path: Path) -> Array:
+    with os.fdopen(open_ours(path, os.O_RDONLY), "rb") as file:
+        return np.asarray(np.load(file))
 
 
 def _between(start: list[Array], tuned: list[Array], share: float) -> list[Array]:
@@ -410,14 +349,3 @@ def _tempered(probabilities: Array, temperature: float) -> Array:
     """Return probabilities as they are when logits are divided by a temperature."""
     powers = np.maximum(probabilities, 1e-7) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _ahead(make: Callable[[Indices], Any], batches: list[Indices]) -> Iterator[tuple[Indices, Any]]:
-    """Yield batches with what is made of each; the next one is made meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(make, batches[0])
-        for number, batch in enumerate(batches):
-            made = waiting.result()
-            if number + 1 < len(batches):
-                waiting = pool.submit(make, batches[number + 1])
-            yield batch, made

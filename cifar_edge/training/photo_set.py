@@ -299,11 +299,6 @@ class Photos:
         ]
         return [pair for pair in pairs if len(pair[1])]
 
-    def class_weights(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return a weight for each class, (C,), so that each counts the same among these photos; 1 in the mean."""
-        counts = np.bincount(self.labels[indices], minlength=len(self.classes))
-        return (len(indices) / len(self.classes) / np.maximum(1, counts)).astype(np.float32)
-
     def pixels(self, size: int) -> Images:
         """Return the pixels of all photos at one of the sizes that were asked for: uint8, (N, size, size, 3)."""
         (store,) = (store for store in self.survey.stores[1:] if store.frame.size == size)

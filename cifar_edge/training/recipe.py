@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cifar_edge.errors import UsageError
-from cifar_edge.photos.decode import FIT
+from cifar_edge.photos.decode import FIT, check_fit
 from cifar_edge.training.augment import AUGMENTATIONS
 
 OPTIMIZERS = {
@@ -213,6 +213,7 @@ def photo_recipe_for(backbone: str, **changes: str | int | float | None) -> Phot
     given = {name: value for name, value in changes.items() if value is not None}
     recipe = replace(BACKBONES[backbone], **given)  # type: ignore[arg-type] # names and types are those of the fields
     _check_ranges(recipe, RANGES)
+    check_fit(recipe.fit)
     lowest, highest = SIZES.get(backbone, RANGES["image_size"])
     if not recipe.start and not lowest <= recipe.image_size <= highest:
         raise UsageError(f"image-size {recipe.image_size}: backbone {backbone} takes {lowest:g} pixels only")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import functools
 import os
 import signal
@@ -13,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from cifar_edge.data import Cifar10
+from cifar_edge.tflite.card import read_card
 from cifar_edge.training.networks import NETWORKS
 from tests.cli.conftest import Command, full_disk
 from tests.conftest import ROOT
 from tests.little import little_network
+from tests.own_photos import write_class_folders
 
 
 def test_help_names_every_choice(cifar_edge: Command) -> None:
@@ -81,3 +85,53 @@ def test_a_full_disk_while_training(tmp_path: Path, cifar_edge: Command) -> None
     assert outcome.code == 1
     assert "Traceback" not in outcome.err
     assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_from_class_folders_to_rows(
+    tmp_path: Path, sample: Cifar10, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_class_folders(tmp_path / "my pets", sample.train, {"cat": 55, "ship": 55})
+    write_class_folders(tmp_path / "new", sample.test, {"cat": 10, "ship": 10, "frog": 10})
+    trained = cifar_edge("train", "my pets", "--backbone", "nano", "--epochs", 1)
+    assert trained.code == 0, trained.err
+    assert trained.out.startswith("test accuracy ")
+    exported = cifar_edge("export", "--quantize")
+    assert exported.code == 0, exported.err
+    classified = cifar_edge("classify", "new", "--model", "my pets-int8")
+    assert "CIFAR" not in trained.err + exported.err + classified.err
+    rows = [*csv.DictReader(classified.out.splitlines())]
+    assert {row["label"] for row in rows} <= {"cat", "ship", "unknown"}
+    right = [row["label"] == Path(row["path"]).parent.name.replace("frog", "unknown") for row in rows]
+    assert sum(right) >= 22
+    (model,) = tmp_path.glob("runs/my pets-*/my pets-int8.tflite")
+    card = read_card(model.read_bytes(), model)
+    assert card is not None
+    assert card.labels == ("cat", "ship", "unknown")
+    assert card.threshold is not None
+    assert card.accuracy is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["photos", "--model", "cnn"], "--model is for CIFAR-10; leave it out"),
+        (["photos", "--augment", "robust"], "--augment is for CIFAR-10"),
+        (["photos", "--data", "sample"], "--data is for CIFAR-10"),
+        (["--backbone", "lite0"], "--backbone is for photos of your own; name their folder"),
+        (["--from", "runs/x"], "--from is for photos of your own"),
+        (["photos", "--minutes", "5", "--epochs", "3"], "--minutes decides about the epochs"),
+        (["photos", "--backbone", "small", "--image-size", "96"], "image-size 96: backbone small takes 32 pixels only"),
+        (["photos", "--from", "nowhere"], "nowhere: not a run of cifar-edge"),
+        (["photos"], "photos: only one class (cat)"),
+        (["nowhere"], "nowhere: not a folder"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_work(
+    options: list[str], reason: str, tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    outcome = cifar_edge("train", *options)
+    assert (outcome.code, reason in outcome.err) == (2, True), outcome.err
+    assert not (tmp_path / "runs").exists()
