@@ -98,9 +98,9 @@ def test_from_class_folders_to_rows(
     assert trained.out.startswith("test accuracy ")
     exported = cifar_edge("export", "--quantize")
     assert exported.code == 0, exported.err
-    classified = cifar_edge("classify", "new", "--model", "my pets-int8")
+    classified = cifar_edge("classify", "new", "--output", "rows.csv", "--model", "my pets-int8")
     assert "CIFAR" not in trained.err + exported.err + classified.err
-    rows = [*csv.DictReader(classified.out.splitlines())]
+    rows = [*csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())]
     assert {row["label"] for row in rows} <= {"cat", "ship", "unknown"}
     right = [row["label"] == Path(row["path"]).parent.name.replace("frog", "unknown") for row in rows]
     assert sum(right) >= 22
