@@ -24,6 +24,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 EXTRAS = {
     "tensorflow": "train",
     "keras": "train",
+    "sklearn": "train",
     "matplotlib": "bench",
     "skimage": "bench",
     "pyarrow": "parquet",
