@@ -18,6 +18,7 @@ from cifar_edge.data import Cifar10
 from cifar_edge.training.networks import NETWORKS
 from tests.conftest import PHOTOS, ROOT, Outcome
 from tests.little import little_network
+from tests.own_photos import write_class_folders
 
 README = (ROOT / "README.md").read_text()
 
@@ -37,6 +38,7 @@ ELSEWHERE = {
     ". .venv/bin/activate": "the tests' own environment",
     "python3 -m venv edge": "test_package.py",
     "edge/bin/pip install .": "test_package.py",
+    "edge/bin/pip install '.[train]'": "the tests' own environment",
     "edge/bin/pip install ./cifar_edge-*.whl": "test_package.py",
     "pip wheel --no-deps .": "test_package.py",
     "edge/bin/cifar-edge watch ./photos --output results.jsonl": "test_watch.py",
@@ -45,6 +47,7 @@ ELSEWHERE = {
 
 # The whole set takes minutes; a tenth of the sample, one epoch and two rounds show that the command is right.
 SHORTER = {
+    "cifar-edge train ./my_photos": "--backbone nano --epochs 1",
     "cifar-edge train": "--data sample --epochs 1",
     "cifar-edge export": "--max-drop 100",
     "cifar-edge evaluate": "--data sample",
@@ -69,6 +72,8 @@ def test_every_command_works(
     for name in ("quick", "cnn"):  # the commands are tried here, not the networks
         monkeypatch.setitem(NETWORKS, name, functools.partial(little_network, name))
     shutil.copytree(PHOTOS, tmp_path / "photos")
+    write_class_folders(tmp_path / "my_photos", tiny.train, {"cat": 8, "ship": 8})
+    write_class_folders(tmp_path / "new_photos", tiny.test, {"cat": 3})
     monkeypatch.chdir(tmp_path)
     for line in commands():
         if line == COPY:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from cifar_edge.data import Cifar10
 from cifar_edge.tflite.card import read_card
 from cifar_edge.training.networks import NETWORKS
+from cifar_edge.training.run import Run
 from tests.cli.conftest import Command, full_disk
 from tests.conftest import ROOT
 from tests.little import little_network
@@ -92,7 +94,8 @@ def test_from_class_folders_to_rows(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_class_folders(tmp_path / "my pets", sample.train, {"cat": 55, "ship": 55})
-    write_class_folders(tmp_path / "new", sample.test, {"cat": 10, "ship": 10, "frog": 10})
+    write_class_folders(tmp_path / "new", sample.test, {"cat": 10, "ship": 10})
+    write_class_folders(tmp_path / "new", sample.test, {"frog": 10}, skip=20)
     trained = cifar_edge("train", "my pets", "--backbone", "nano", "--epochs", 1)
     assert trained.code == 0, trained.err
     assert trained.out.startswith("test accuracy ")
@@ -110,6 +113,16 @@ def test_from_class_folders_to_rows(
     assert card.labels == ("cat", "ship", "unknown")
     assert card.threshold is not None
     assert card.accuracy is not None
+
+    # Sort, correct, train again.
+    assert cifar_edge("classify", "new", "--model", model, "--sort-into", "sorted", "--quiet").code == 0
+    frogs = {path.name for path in tmp_path.glob("new/frog/*")}
+    (tmp_path / "my pets" / "none").mkdir()
+    for photo in tmp_path.glob("sorted/*/*"):
+        shutil.copy(photo, tmp_path / "my pets" / ("none" if photo.name in frogs else photo.parent.name))
+    again = cifar_edge("train", "my pets", "--from", model.parent, "--run", "again")
+    assert again.code == 0, again.err
+    assert Run(tmp_path / "again").classes == ("cat", "ship", "none")
 
 
 @pytest.mark.parametrize(

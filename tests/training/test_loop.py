@@ -15,7 +15,7 @@ from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import Interrupted, ModelError, UsageError
 from cifar_edge.training import plots
 from cifar_edge.training.keras_file import load_model, predict
-from cifar_edge.training.loop import Trapezoid, fit_epoch, new_model, resume, train
+from cifar_edge.training.loop import Trapezoid, fit_epoch, fitted, new_model, resume, train
 from cifar_edge.training.networks import NETWORKS
 from cifar_edge.training.recipe import recipe_for
 from cifar_edge.training.run import Run
@@ -186,3 +186,11 @@ def test_a_trapezoid_rises_stays_and_falls_to_zero() -> None:
     rate = Trapezoid(0.2, 100)
     rates = [float(rate(step)) for step in (0, 1, 5, 30, 60, 80, 100)]
     assert np.allclose(rates, [0, 0.04, 0.2, 0.2, 0.2, 0.1, 0])
+
+
+def test_the_epochs_fit_into_the_minutes(little: str, tiny: Cifar10, run: Path) -> None:
+    recipe = recipe_for(little, epochs=3, batch_size=32)
+    one, more = (fitted(recipe, tiny, minutes).epochs for minutes in (1e-6, 10))
+    assert one == 1 < more <= 9999
+    taught = recipe_for(little, teacher=str(run / "cnn-float32.tflite"), cycle=2, batch_size=32)
+    assert fitted(taught, tiny, 0.1).epochs > 2
