@@ -23,11 +23,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifar_edge import EdgeModel
+from cifar_edge import EdgeModel, classify_folder
 from cifar_edge.data import load_split
 from cifar_edge.photos.decode import is_photo
 from cifar_edge.tflite.names import MODELS
 from tests.conftest import PHOTOS, ROOT
+from tests.own_photos import write_class_folders
 
 HERE = Path(__file__).parent
 DEBIANS = {"bookworm": "3.11", "trixie": "3.13"}  # 12 and 13, and their Python
@@ -50,7 +51,7 @@ COMPARED = {"nano": 1000, "small": 200}
 SAMPLE = """
 import sys
 import numpy
-from cifar_edge import EdgeModel
+from cifar_edge import EdgeModel, classify_folder
 from cifar_edge.data import load_split
 name, count = sys.argv[1:]
 numpy.save("sample.npy", EdgeModel(name).predict(load_split("test", "sample").images[:int(count)]))
@@ -166,6 +167,27 @@ def test_folders_are_searched_without_watchdog(pi: Pi) -> None:
         )
     finally:
         package.with_name("moved").rename(package)
+
+
+def test_a_model_of_own_classes_answers_as_here(pi: Pi, tmp_path: Path) -> None:
+    from cifar_edge.export.source import load_source
+    from cifar_edge.export.write import export
+    from cifar_edge.training import own_classes
+    from cifar_edge.training.photo_set import Photos
+    from cifar_edge.training.photo_views import sizes_for
+    from cifar_edge.training.recipe import photo_recipe_for
+
+    pets = write_class_folders(tmp_path / "pets", load_split("train", "sample"), {"cat": 20, "ship": 20})
+    recipe = photo_recipe_for("lite0", image_size=64, epochs=0)
+    photos = Photos.of(pets, recipe.fit, sizes_for(recipe))
+    own_classes.train(recipe, photos, tmp_path / "run")
+    (model,) = export(load_source(tmp_path / "run" / "model.keras"), photos, ("int8",), max_drop=100)
+    shutil.copy(model.path, pi.home / "pets-int8.tflite")
+    pi.run("cifar-edge classify photos/cat photos/ship --model pets-int8.tflite --output pets.csv")
+    there = [(row["label"], float(row["confidence"])) for row in csv.DictReader((pi.home / "pets.csv").open())]
+    here = [*classify_folder([PHOTOS / "cat", PHOTOS / "ship"], model.path)]
+    assert [label for label, _ in there] == [row.label for row in here]
+    assert np.allclose([confidence for _, confidence in there], [row.confidence for row in here], atol=0.03)
 
 
 @pytest.mark.parametrize("name", COMPARED)
