@@ -122,14 +122,14 @@ def _scans(image: Any) -> int:
         if "progressive" not in image.info and _is_of_all_components(file, image.layers):
             return 1
         scans, parts = 1, 1
-        while (marker := _next_marker(file)) not in (EOI, None):
+        while (marker := next_marker(file)) not in (EOI, None):
             scans, parts = scans + (marker == SOS), parts + 1
             if scans > MOST_SCANS or parts > 10 * MOST_SCANS:
                 raise ImageError(
                     f"of more than {MOST_SCANS} scans, each of which takes as long as a photo; save it again"
                 )
             if marker not in ALONE:
-                _skip_segment(file)
+                skip_segment(file)
         return max(scans, 2)  # it is buffered, even if the others are missing
     finally:
         file.seek(here)
@@ -143,7 +143,7 @@ def _is_of_all_components(file: BinaryIO, components: int) -> bool:
     return header.startswith(bytes((0xFF, SOS, 0, length, components))) and header.count(b"\xff\xda") == 1
 
 
-def _next_marker(file: BinaryIO) -> int | None:
+def next_marker(file: BinaryIO) -> int | None:
     """Move behind the next marker in a JPEG and return it; None at the file's end."""
     length = 512
     while block := file.read(length):
@@ -156,18 +156,19 @@ def _next_marker(file: BinaryIO) -> int | None:
     return None
 
 
-def _skip_segment(file: BinaryIO) -> None:
+def skip_segment(file: BinaryIO) -> None:
+    """Move behind the segment of a JPEG's marker; the file is behind the marker."""
     file.seek(max(0, int.from_bytes(file.read(2)) - 2), 1)
 
 
 def _is_short_jpeg_header(file: BinaryIO) -> bool:
     file.seek(2)
     for _ in range(MOST_SEGMENTS):
-        marker = _next_marker(file)
+        marker = next_marker(file)
         if marker in (SOS, EOI, None) or file.tell() > MOST_METADATA:
             return marker in (SOS, EOI)
         if marker not in ALONE:
-            _skip_segment(file)
+            skip_segment(file)
     return False
 
 

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
 from cifar_edge.photos.repair import MOST_REPAIRED, repaired
+from cifar_edge.photos.whole import is_cut_off
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 from cifar_edge.system.opening import Identity, open_regular
 
@@ -100,7 +101,10 @@ def load(
     def pixels(file: BinaryIO) -> NDArray[np.uint8]:
         with Image.open(file, formats=FORMATS) as photo:
             decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory, work=work)
-            image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
+            image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or None
+            if not image and is_cut_off(photo, file):
+                raise OSError("truncated: ends in zeros where pixels belong; copy it again")
+            image = image or decoded(photo)
             return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
 
     try:

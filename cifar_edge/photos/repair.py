@@ -51,7 +51,7 @@ def _jpegs(content: bytes) -> list[bytes]:
     scans = content[at:]
     if EOI in scans:
         return [kept + scans]
-    scans = scans.removesuffix(EOI[:1])
+    scans = scans.rstrip(b"\0").removesuffix(EOI[:1])  # zeros of a file that was not copied to its end
     return [kept + scans + tail + EOI for tail in (b"", FILLING)]
 
 
