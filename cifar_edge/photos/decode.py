@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos.colour import NOT_RGB, ink_to_srgb, to_srgb
 from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
 from cifar_edge.photos.repair import MOST_REPAIRED, repaired
 from cifar_edge.photos.samples import decode_samples
@@ -70,7 +71,7 @@ def load(
     work: float = math.inf,
     seen: Identity | None = None,
 ) -> NDArray[np.uint8]:
-    """Read a photo for a network: upright, resized, RGB.
+    """Read a photo for a network: upright, resized, sRGB.
 
     Each pixel is the average of its area. JPEGs are decoded at the smallest DCT scale that still
     has `reduced` times the wanted size. A photo without a readable
@@ -90,7 +91,7 @@ def load(
         seen: from `system.opening.look`; the path has to lead to that file, unchanged.
 
     Returns:
-        uint8, (height, width, 3), RGB.
+        uint8, (height, width, 3), sRGB; of a photo in another colour space by its ICC profile.
 
     Raises:
         ImageError: the file is no image, damaged, or too large to decode.
@@ -101,12 +102,16 @@ def load(
 
     def pixels(file: BinaryIO) -> NDArray[np.uint8]:
         with Image.open(file, formats=FORMATS) as photo:
-            decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory, work=work)
-            image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or None
-            if not image and is_cut_off(photo, file):
-                raise OSError("truncated: ends in zeros where pixels belong; copy it again")
-            image = image or decode_samples(photo, file, decoded)
-            return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
+            wanted = reduced * width, reduced * height
+            decoded = partial(decode, wanted=wanted, memory=memory, work=work)
+            image = _thumbnail(photo, height, width, decoded) if exif_thumbnails else None
+            if image is None:
+                if is_cut_off(photo, file):
+                    raise OSError("truncated: ends in zeros where pixels belong; copy it again")
+                image = decode_samples(photo, file, decoded)
+            image = _upright(image, photo)
+            rgb = ink_to_srgb(image, photo.info, wanted) if image.mode in NOT_RGB else _to_rgb(image)
+            return to_srgb(_fit(rgb, height, width, fit), image.mode, photo.info)
 
     try:
         with _open(path, work, seen) as file:
