@@ -21,6 +21,7 @@ from cifar_edge.errors import ImageError
 
 MOST_BYTES = 1 << 22  # of a profile; those of printers have two million
 MOST_KEPT = 64  # profiles; nearly all photos share a few
+SMALL = 1 << 16  # bytes of one that is its own key: to look it up is quicker than its digest
 
 SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 """Pillow's mode of pixels in a profile's colour space."""
@@ -50,7 +51,7 @@ _kept: dict[bytes, Any] = {}
 _turn = threading.Lock()
 
 
-def to_srgb(pixels: NDArray[np.uint8], mode: str, info: Mapping[str, Any]) -> NDArray[np.uint8]:
+def to_srgb(pixels: NDArray[np.uint8], mode: str, info: Mapping[Any, Any]) -> NDArray[np.uint8]:
     """Return a photo's pixels in sRGB.
 
     Args:
@@ -64,7 +65,7 @@ def to_srgb(pixels: NDArray[np.uint8], mode: str, info: Mapping[str, Any]) -> ND
     return np.asarray(transform.apply(image))
 
 
-def ink_to_srgb(image: Image.Image, info: Mapping[str, Any], wanted: tuple[int, int]) -> Image.Image:
+def ink_to_srgb(image: Image.Image, info: Mapping[Any, Any], wanted: tuple[int, int]) -> Image.Image:
     """Return an image in one of `NOT_RGB` as RGB, reduced to what still has the wanted (width, height).
 
     Raises:
@@ -79,7 +80,7 @@ def ink_to_srgb(image: Image.Image, info: Mapping[str, Any], wanted: tuple[int, 
     return converted
 
 
-def _profile(info: Mapping[str, Any]) -> bytes:
+def _profile(info: Mapping[Any, Any]) -> bytes:
     """Return a photo's profile; b"" if it has none, or one that is no profile."""
     profile = info.get("icc_profile")
     if profile is None:
@@ -93,13 +94,13 @@ def _transform(profile: bytes, mode: str) -> Any:
     """Return what makes sRGB of pixels; None if they are sRGB, or the profile is of no use."""
     if SPACES.get(profile[16:20]) != ("L" if mode in GREY else mode if mode in NOT_RGB else "RGB"):
         return None
-    digest = hashlib.blake2b(profile, digest_size=16).digest()
+    key = profile if len(profile) <= SMALL else hashlib.sha256(profile).digest()
     with _turn:
-        if digest not in _kept:
+        if key not in _kept:
             if len(_kept) >= MOST_KEPT:
                 _kept.clear()
-            _kept[digest] = None if _is_srgb(profile) else _built(profile)
-        return _kept[digest]
+            _kept[key] = None if _is_srgb(profile) else _built(profile)
+        return _kept[key]
 
 
 def _built(profile: bytes) -> Any:
@@ -143,11 +144,11 @@ def _curve(part: bytes) -> NDArray[np.float64]:
     kind, (number,) = part[:4], struct.unpack_from(">I", part, 8)
     if kind == b"curv" and number > 1:
         table = np.frombuffer(part, ">u2", number, 12) / 65535
-        return np.interp(STEPS * (number - 1), np.arange(number), table)
+        return np.asarray(np.interp(STEPS * (number - 1), np.arange(number), table))
     if kind == b"para" and number >> 16 == 3:
         gamma, slope, offset, linear, border = np.frombuffer(part, ">i4", 5, 12) / 65536
         with np.errstate(all="ignore"):
-            return np.where(border <= STEPS, (slope * STEPS + offset) ** gamma, linear * STEPS)
+            return np.asarray(np.where(border <= STEPS, (slope * STEPS + offset) ** gamma, linear * STEPS))
     raise ValueError("another type")
 
 

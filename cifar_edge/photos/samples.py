@@ -12,6 +12,9 @@ from PIL import Image, ImageChops, ImagePalette
 
 from cifar_edge.errors import ImageError
 
+PLAIN = ("RGB", ("RGB", ""), ("L", ""))
+"""What Pillow calls the samples of most PNGs and JPEGs."""
+
 BITS = (8, 10, 12, 14, 16)
 """Of cameras, scanners and microscopes; a file of 16 bits holds them in its low ones."""
 
@@ -40,6 +43,8 @@ def decode_samples(photo: Any, file: BinaryIO, decode: Callable[..., Image.Image
     Raises:
         ImageError: nobody knows what is black, or Pillow cannot take the samples apart; or as of `decode`.
     """
+    if photo.tile and photo.tile[0][3] in PLAIN:
+        return decode(photo)
     rawmode = _prepare(photo)
     if photo.mode.startswith("I;16"):
         return _grey(photo, decode, 12 if rawmode == "I;12" else 16)
@@ -67,7 +72,7 @@ def decode_samples(photo: Any, file: BinaryIO, decode: Callable[..., Image.Image
 
 def _prepare(photo: Any) -> str:
     """Mend what Pillow makes of a photo's header; return how its samples lie in the file, "" if that is not known."""
-    tags = getattr(photo, "tag_v2", {})
+    tags: Any = getattr(photo, "tag_v2", {})
     if 2 in _numbers(tags.get(SAMPLE_FORMAT)):
         raise ImageError("signed pixels, whose black and white are unknown; save it with 8 bits, unsigned")
     if not photo.tile:
@@ -104,6 +109,7 @@ def _set_rawmode(photo: Any, rawmode: str) -> None:
 def _low_bytes(photo: Any, file: BinaryIO, decode: Callable[..., Image.Image]) -> Image.Image:
     """Return the same picture of the low bytes of its samples."""
     file.seek(0)
+    again: Any
     with Image.open(file, formats=[photo.format]) as again:
         again.info.pop("transparency", None)
         rawmode = _prepare(again)
@@ -128,7 +134,7 @@ def _grey(photo: Any, decode: Callable[..., Image.Image], bits: int) -> Image.Im
 
 def _bits(high: Sequence[Image.Image]) -> int:
     """Return the bits of samples of which these are the high bytes."""
-    most = max(int(band.getextrema()[1]) for band in high)
+    most = max(np.asarray(band).max() for band in high)
     return next(bits for bits in BITS if most < 1 << bits - 8)
 
 
