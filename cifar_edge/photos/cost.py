@@ -48,7 +48,7 @@ class Cost(NamedTuple):
     Attributes:
         memory: bytes at most.
         work: pixels that the decoder goes over, each scan, tile and strip counted. A laptop does 100 million in a
-            second, a Raspberry Pi Zero 2 W some 10.
+            second, a Raspberry Pi Zero 2 W some 10. Infinite for what should have a process of its own.
     """
 
     memory: float
@@ -77,8 +77,9 @@ def cost_of(image: Image.Image, pixels: int) -> Cost:
         if (packed := image.info.get("compression")) == "raw":
             return Cost(memory, work)
         # A tile is unpacked whole, even if the picture is smaller; one that is a JPEG may be of any number of scans.
+        # Libtiff prints a line for each fault, without the file's name. Only in a process of its own nobody sees them.
         is_jpeg = packed in ("jpeg", "tiff_jpeg")
-        return Cost(memory + area * _bytes_in_file(image) * (1 + COEFFICIENT * is_jpeg), math.inf if is_jpeg else work)
+        return Cost(memory + area * _bytes_in_file(image) * (1 + COEFFICIENT * is_jpeg), math.inf)
     return Cost(memory, work * (PYTHON if image.tile and image.tile[0][0] == "bmp_rle" else 1))  # type: ignore[attr-defined]
 
 
