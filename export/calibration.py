@@ -14,7 +14,7 @@ from PIL import Image
 
 from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.photos.class_folders import class_of
+from cifar_edge.photos.class_folders import class_of, composed
 from cifar_edge.photos.decode import load
 from cifar_edge.photos.find import find
 from cifar_edge.training.photo_set import Photos
@@ -124,6 +124,7 @@ def from_folder(
             break
     if not photos:
         raise UsageError(f"{folder}: no photos in there to calibrate with ({unreadable} cannot be read)")
+    classes = [*map(composed, classes)]
     labels = np.array([*map(classes.index, names)]) if set(names) <= set(classes) else None
     return Calibration(np.stack(photos), str(folder), seed, unreadable, labels)
 
