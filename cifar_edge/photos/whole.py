@@ -11,7 +11,10 @@ from PIL import Image
 from cifar_edge.photos.cost import ALONE, EOI, MOST_CHUNKS, next_marker, skip_segment
 
 ZEROS = bytes(16)
-"""Fewer may be padding. No compressed picture ends in as many."""
+"""Fewer may be padding."""
+
+FLAT = 5_000
+"""Pixels of one colour for which an encoder writes one byte of zeros, or none; libwebp needs twice as many."""
 
 BLOCK = 1 << 16
 
@@ -34,19 +37,17 @@ def is_cut_off(photo: Image.Image, file: BinaryIO) -> bool:
     here = file.tell()
     try:
         size = file.seek(0, os.SEEK_END)
-        if not _is_zero(file, size):
+        if _at(file, max(0, size - len(ZEROS)), len(ZEROS)) != ZEROS:
             return False
+        zeros = _zeros_from(file, size)
         if row := _bytes_of_a_row(photo):
-            return _ends_within_a_row(file, _zeros_from(file, size), _tile(photo)[2], row)
-        return _is_zero(file, _end_of_pixels(photo, file, size))
+            return _ends_within_a_row(file, zeros, photo, row)
+        has_mark = photo.format in ("JPEG", "MPO", "PNG")  # where a picture ends
+        return _end_of_pixels(photo, file, size) - zeros >= len(ZEROS) + (
+            0 if has_mark else photo.width * photo.height // FLAT
+        )
     finally:
         file.seek(here)
-
-
-def _is_zero(file: BinaryIO, end: int) -> bool:
-    """Tell whether zeros end there."""
-    file.seek(max(0, end - len(ZEROS)))
-    return file.read(len(ZEROS)) == ZEROS
 
 
 def _end_of_pixels(photo: Image.Image, file: BinaryIO, size: int) -> int:
@@ -114,23 +115,6 @@ def _at(file: BinaryIO, place: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _tile(photo: Any) -> Any:
-    """Return how Pillow decodes the first part of a photo: codec, extents, offset, arguments."""
-    return photo.tile[0] if photo.tile else (None, None, 0, None)
-
-
-def _bytes_of_a_row(photo: Any) -> int:
-    """Return the bytes of a row of a picture that is not compressed, as it is in the file; 0 if it is compressed."""
-    codec, _, _, arguments = _tile(photo)
-    if codec != "raw":
-        return 0
-    if photo.format == "BMP":
-        return int(arguments[1])
-    tags = getattr(photo, "tag_v2", {})
-    planes = len(photo.getbands()) if tags.get(PLANAR_CONFIGURATION) == 2 else 1
-    return int(sum(tags.get(STRIP_BYTES, (0,))) // (planes * photo.height))
-
-
 def _zeros_from(file: BinaryIO, size: int) -> int:
     """Return where the zeros begin that a file ends in."""
     end = size
@@ -142,7 +126,24 @@ def _zeros_from(file: BinaryIO, size: int) -> int:
     return 0
 
 
-def _ends_within_a_row(file: BinaryIO, zeros: int, first: int, row: int) -> bool:
+def _bytes_of_a_row(photo: Any) -> int:
+    """Return the bytes of a row of a picture that is not compressed, as it is in the file; 0 if it is compressed."""
+    if not photo.tile or photo.tile[0][0] != "raw":
+        return 0
+    if photo.format == "BMP":
+        return int(photo.tile[0][3][1])
+    return int(sum(getattr(photo, "tag_v2", {}).get(STRIP_BYTES, (0,))) // _rows(photo))
+
+
+def _rows(photo: Any) -> int:
+    """Return how many rows a picture that is not compressed has, of all planes together."""
+    planes = len(photo.getbands()) if getattr(photo, "tag_v2", {}).get(PLANAR_CONFIGURATION) == 2 else 1
+    return int(planes * photo.height)
+
+
+def _ends_within_a_row(file: BinaryIO, zeros: int, photo: Any, row: int) -> bool:
+    """Tell whether zeros begin within a row of pixels, below others that are not black."""
+    first = photo.tile[0][2]
     missing = -(zeros - first) % row
-    before = _at(file, zeros - row, missing) if zeros - first >= row else b""
-    return len(before) >= len(ZEROS) and 2 * before.count(0) < len(before)
+    above = _at(file, zeros - row, missing) if first + row <= zeros < first + row * _rows(photo) else b""
+    return len(above) >= len(ZEROS) and 2 * above.count(0) < len(above)

@@ -47,8 +47,9 @@ def test_zeros_in_place_of_pixels_are_an_error(kind: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_zeros_behind_the_picture_are_padding(kind: str) -> None:
-    whole = saved(kind)
+@pytest.mark.parametrize("picture", [PICTURE, Image.new("RGB", (300, 200), "white")], ids=["photo", "white"])
+def test_zeros_behind_the_picture_are_padding(kind: str, picture: Image.Image) -> None:
+    whole = saved(kind, picture)
     assert np.array_equal(load(io.BytesIO(whole + bytes(5_000)), 32, 32), load(io.BytesIO(whole), 32, 32))
 
 
@@ -66,6 +67,16 @@ def test_black_pixels_are_pixels(kind: str, black: tuple[int, int, int, int]) ->
     for upright in (picture, picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)):  # a BMP begins at the bottom
         expected = np.asarray(upright.resize((32, 32), Image.Resampling.BOX), float)
         assert np.abs(load(io.BytesIO(saved(kind, upright)), 32, 32) - expected).mean() < 8
+
+
+@pytest.mark.parametrize("colour", ["white", "black", "red"])
+def test_a_photo_on_one_colour_may_end_in_zeros(colour: str) -> None:
+    picture = Image.new("RGB", (2_000, 1_500), colour)
+    picture.paste(PICTURE, (100, 100))
+    content = saved("webp", picture)
+    assert content.endswith(bytes(99))
+    for padding in (0, 1_000):
+        assert load(io.BytesIO(content + bytes(padding)), 32, 32).shape == (32, 32, 3)
 
 
 def test_a_video_behind_the_picture_may_be_cut_off() -> None:
