@@ -81,7 +81,7 @@ def _prepare(photo: Any) -> str:
     if photo.format == "PNG" and rawmode in GREY_STEP and "transparency" in photo.info:
         photo.info["transparency"] *= GREY_STEP[rawmode]
     if photo.mode == "P" and tags and max(tags[COLOUR_MAP]) < 256:  # it should have 16 bits
-        photo.palette = ImagePalette.raw("RGB;L", tags[COLOUR_MAP])
+        photo.palette = ImagePalette.raw("RGB;L", bytes(tags[COLOUR_MAP]))
     if tags.get(PLANAR_CONFIGURATION) == 2 and len(rawmode) == 1 and 16 in _numbers(tags.get(BITS_PER_SAMPLE)):
         if photo.mode not in ("RGB", "RGBA"):
             raise ImageError(f"{photo.mode} of 16 bits in separate planes; save it with 8 bits")

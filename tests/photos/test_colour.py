@@ -113,10 +113,9 @@ def test_a_profile_of_no_use_is_ignored(kind: str, fault: str) -> None:
 def exif(index: str | None, space: int | None) -> Image.Exif:
     made = Image.Exif()
     made[0x010F] = "Camera"
-    if space is not None:
-        made.get_ifd(0x8769)[0xA001] = space
+    made[0x8769] = {} if space is None else {0xA001: space}
     if index:
-        made.get_ifd(0x8769)[0xA005] = {1: index}
+        made[0x8769][0xA005] = {1: index}
     return made
 
 
