@@ -73,7 +73,7 @@ def decode_samples(photo: Any, file: BinaryIO, decode: Callable[..., Image.Image
 def _prepare(photo: Any) -> str:
     """Mend what Pillow makes of a photo's header; return how its samples lie in the file, "" if that is not known."""
     tags: Any = getattr(photo, "tag_v2", {})
-    if 2 in _numbers(tags.get(SAMPLE_FORMAT)):
+    if photo.mode == "I" and 2 in _numbers(tags.get(SAMPLE_FORMAT)):
         raise ImageError("signed pixels, whose black and white are unknown; save it with 8 bits, unsigned")
     if not photo.tile:
         return ""
