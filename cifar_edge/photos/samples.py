@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, BinaryIO
 
@@ -51,19 +51,19 @@ def decode_samples(photo: Any, file: BinaryIO, decode: Callable[..., Image.Image
     if rawmode == "LA;16B":
         _set_rawmode(photo, "RGBA")  # both bytes of both samples
         grey, grey_low, alpha, alpha_low = decode(photo).split()
-        return Image.merge("LA", [_joined(grey, grey_low, _bits([grey])), _joined(alpha, alpha_low, _bits([alpha]))])
+        return Image.merge("LA", [_joined(grey, grey_low, _bits(grey)), _joined(alpha, alpha_low, _bits(alpha))])
     if ";16" not in rawmode or "a" in rawmode:
         return decode(photo)
     transparent = photo.info.pop("transparency", None)
     high = decode(photo)
-    bits = _bits(high.split()[: None if high.mode == "CMYK" else 3])
+    bits = max(_bits(high, band) for band in range(4 if high.mode == "CMYK" else 3))
     if bits == 16 and transparent is None:
         return high
     low = _low_bytes(photo, file, decode)
     pairs = list(zip(high.split(), low.split(), strict=True))
     bands = [_joined(*pair, bits) for pair in pairs]
     if high.mode == "RGBA":
-        bands[3] = _joined(*pairs[3], _bits(pairs[3][:1]))
+        bands[3] = _joined(*pairs[3], _bits(high, 3))
     joined = Image.merge(high.mode, bands)
     if transparent is not None:
         joined.paste((255, 255, 255), mask=_equal(high, low, transparent))
@@ -132,9 +132,9 @@ def _grey(photo: Any, decode: Callable[..., Image.Image], bits: int) -> Image.Im
     return Image.fromarray(grey)
 
 
-def _bits(high: Sequence[Image.Image]) -> int:
-    """Return the bits of samples of which these are the high bytes."""
-    most = max(np.asarray(band).max() for band in high)
+def _bits(high: Image.Image, band: int = 0) -> int:
+    """Return the bits of a band's samples, of which these are the high bytes."""
+    most = np.asarray(high.getchannel(band)).max()
     return next(bits for bits in BITS if most < 1 << bits - 8)
 
 
