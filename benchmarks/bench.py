@@ -88,7 +88,7 @@ class Outputs:
     def check(self) -> None:
         """Raise `UsageError` if they cannot be written, before any measurement."""
         if self.json:
-            if self.json.suffix != ".json" or self.json.is_dir() or not self.json.parent.is_dir():
+            if self.json.suffix.lower() != ".json" or self.json.is_dir() or not self.json.parent.is_dir():
                 raise UsageError(f"{self.json}: the name must end in .json and stand in a folder that exists")
             check_replaceable(self.json)
         if self.pictures:

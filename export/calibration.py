@@ -14,9 +14,9 @@ from PIL import Image
 
 from cifar_edge.data import Cifar10, Split, hold_out
 from cifar_edge.errors import ImageError, UsageError
-from cifar_edge.photos.class_folders import class_of
-from cifar_edge.photos.decode import load
+from cifar_edge.photos.class_folders import class_of, composed
 from cifar_edge.photos.find import find
+from cifar_edge.photos.own_process import TIMEOUT, Reader
 from cifar_edge.training.photo_set import Photos
 
 NUMBER = 500
@@ -111,12 +111,13 @@ def from_folder(
         UsageError: no photo in there.
     """
     paths = list(find([folder]))
+    read = Reader(TIMEOUT, height=size[0], width=size[1])
     photos: list[NDArray[np.uint8]] = []
     names: list[str] = []
     unreadable = 0
     for index in np.random.default_rng(seed).permutation(len(paths)):
         try:
-            photos.append(load(paths[index], *size))
+            photos.append(read(paths[index]))
             names.append(class_of(paths[index]))
         except ImageError:
             unreadable += 1
@@ -124,6 +125,7 @@ def from_folder(
             break
     if not photos:
         raise UsageError(f"{folder}: no photos in there to calibrate with ({unreadable} cannot be read)")
+    classes = [*map(composed, classes)]
     labels = np.array([*map(classes.index, names)]) if set(names) <= set(classes) else None
     return Calibration(np.stack(photos), str(folder), seed, unreadable, labels)
 

@@ -124,6 +124,10 @@ class Report:
     def _data(self, listed: Sequence[_Kept], thumbnails: Mapping[int, str]) -> dict[str, Any]:
         """Return the data for the page's script; classes and folders are numbers, to keep it short."""
         summary, classes, folders = self._summary, _Numbers(), _Numbers()
+
+        def class_of(folder: str) -> str:
+            return summary.label_of(Path(folder).name) or ""
+
         rows: list[tuple[Any, ...]] = []
         errors: list[tuple[int, str, str]] = []
         for kept in listed:
@@ -144,7 +148,7 @@ class Report:
             "confidences": [(classes[label], bins) for label, bins in self._confidences.items()],
             "confusion": [(classes[truth], classes[label], number) for (truth, label), number in confusion],
             "folders": [
-                (folder, os.path.relpath(folder or ".", here), summary.labelled and classes[Path(folder).name])
+                (folder, os.path.relpath(folder or ".", here), summary.labelled and classes[class_of(folder)])
                 for folder in folders
             ],
             "classes": list(classes),

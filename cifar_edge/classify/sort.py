@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos.class_folders import composed
 from cifar_edge.results.row import UNKNOWN, Row
 from cifar_edge.system.files import LONGEST, atomic, only_process, remove_leftovers
 from cifar_edge.system.opening import check_unchanged, destination, open_same
@@ -62,10 +63,13 @@ def sort_photos(
         OSError: a photo cannot be copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    put = functools.partial(_link if link else _copy, names=folder_names(labels))
     with only_process(folder):
+        there: dict[str, str] = {}
         for home in folder.iterdir():
             remove_leftovers(home)
+            there[composed(home.name)] = home.name
+        names = {label: there.get(name, name) for label, name in folder_names(labels).items()}
+        put = functools.partial(_link if link else _copy, names=names)
         for row in rows:
             yield row if row.error else _sorted(row, put, folder)
 
@@ -180,7 +184,8 @@ def folder_name(label: str) -> str:
     A name that Windows keeps for itself, such as `con`, has its first letter changed like that. A long one is cut, and
     gets a digest of the label.
     """
-    name = re.sub(r"[^\w ()+,-]| +$|^(?=(con|prn|aux|nul|(com|lpt)[\d¹²³])$).", _escaped, label, flags=re.IGNORECASE)
+    odd = r"[^\w ()+,-]| +$|^(?=(con|prn|aux|nul|(com|lpt)[\d¹²³])$)."
+    name = re.sub(odd, _escaped, composed(label), flags=re.IGNORECASE)
     return (name if len(name) <= LONGEST else _marked(name, label)) or "%"
 
 

@@ -29,7 +29,7 @@ class Listing(NamedTuple):
     """The photos of a folder of class folders.
 
     Attributes:
-        classes: names in alphabetical order; that of `NONE_OF_THEM`, if it is there, is the last.
+        classes: `composed` names in alphabetical order; that of `NONE_OF_THEM`, if it is there, is the last.
         unknown: the index of the class of `NONE_OF_THEM`, or None.
         paths: of all photos, class by class, in the order of `find`.
         labels: the index of each photo's class.
@@ -46,8 +46,13 @@ class Listing(NamedTuple):
 
 
 def class_of(path: str | Path) -> str:
-    """Return the name of a photo's folder, which is its class where photos are labelled."""
-    return Path(path).parent.name
+    """Return the name of a photo's folder, `composed`, which is its class where photos are labelled."""
+    return composed(Path(path).parent.name)
+
+
+def composed(name: str) -> str:
+    """Return a name as it is compared: a Mac may store an accent apart from its letter (Unicode's NFD, not NFC)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def list_class_folders(directory: Path) -> Listing:
@@ -65,14 +70,15 @@ def list_class_folders(directory: Path) -> Listing:
         raise UsageError(f"{directory}: no sub-folders; put the photos of each class into a sub-folder of its own")
     sides = _sides(directory, folders)
     homes = [(side, home) for side, folder in sides for home in _folders(folder)]
-    names = {home.name for side, home in homes if side in (TRAIN, "")}
-    if extra := next((home for _, home in homes if home.name not in names), None):
+    names = sorted((home.name for side, home in homes if side in (TRAIN, "")), key=composed)
+    known = {*map(composed, names)}
+    if extra := next((home for _, home in homes if composed(home.name) not in known), None):
         raise UsageError(f"{extra}: a class that {directory / 'train'} lacks; give it photos there, or remove it")
-    classes = _checked(directory, sorted(names))
+    classes = tuple(map(composed, _checked(directory, names)))
     stray = tuple(str(file) for _, folder in sides for file in sorted(folder.iterdir()) if _is_stray(file))
     photos = [
-        (path, classes.index(home.name), side)
-        for side, home in sorted(homes, key=lambda one: classes.index(one[1].name))
+        (path, classes.index(composed(home.name)), side)
+        for side, home in sorted(homes, key=lambda one: classes.index(composed(one[1].name)))
         for path in find([home])
     ]
     unknown = next((index for index, name in enumerate(classes) if is_unknown(name)), None)
@@ -117,7 +123,7 @@ def _checked(directory: Path, names: Sequence[str]) -> tuple[str, ...]:
             raise UsageError(f"{shown}: begins or ends with a space, which a label cannot; rename it")
         if name.casefold() == RESERVED:
             raise UsageError(f"{shown}: is the label of uncertain photos; move them to their classes, or call it none")
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        key = composed(composed(name).casefold())
         if key in spellings:
             raise UsageError(f"{shown}: is spelled as {spellings[key]!r} but for case or accents; merge them")
         spellings[key] = name

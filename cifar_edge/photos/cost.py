@@ -48,7 +48,7 @@ class Cost(NamedTuple):
     Attributes:
         memory: bytes at most.
         work: pixels that the decoder goes over, each scan, tile and strip counted. A laptop does 100 million in a
-            second, a Raspberry Pi Zero 2 W some 10.
+            second, a Raspberry Pi Zero 2 W some 10. Infinite for what should have a process of its own.
     """
 
     memory: float
@@ -77,8 +77,9 @@ def cost_of(image: Image.Image, pixels: int) -> Cost:
         if (packed := image.info.get("compression")) == "raw":
             return Cost(memory, work)
         # A tile is unpacked whole, even if the picture is smaller; one that is a JPEG may be of any number of scans.
+        # Libtiff prints a line for each fault, without the file's name. Only in a process of its own nobody sees them.
         is_jpeg = packed in ("jpeg", "tiff_jpeg")
-        return Cost(memory + area * _bytes_in_file(image) * (1 + COEFFICIENT * is_jpeg), math.inf if is_jpeg else work)
+        return Cost(memory + area * _bytes_in_file(image) * (1 + COEFFICIENT * is_jpeg), math.inf)
     return Cost(memory, work * (PYTHON if image.tile and image.tile[0][0] == "bmp_rle" else 1))  # type: ignore[attr-defined]
 
 
@@ -122,14 +123,14 @@ def _scans(image: Any) -> int:
         if "progressive" not in image.info and _is_of_all_components(file, image.layers):
             return 1
         scans, parts = 1, 1
-        while (marker := _next_marker(file)) not in (EOI, None):
+        while (marker := next_marker(file)) not in (EOI, None):
             scans, parts = scans + (marker == SOS), parts + 1
             if scans > MOST_SCANS or parts > 10 * MOST_SCANS:
                 raise ImageError(
                     f"of more than {MOST_SCANS} scans, each of which takes as long as a photo; save it again"
                 )
             if marker not in ALONE:
-                _skip_segment(file)
+                skip_segment(file)
         return max(scans, 2)  # it is buffered, even if the others are missing
     finally:
         file.seek(here)
@@ -143,7 +144,7 @@ def _is_of_all_components(file: BinaryIO, components: int) -> bool:
     return header.startswith(bytes((0xFF, SOS, 0, length, components))) and header.count(b"\xff\xda") == 1
 
 
-def _next_marker(file: BinaryIO) -> int | None:
+def next_marker(file: BinaryIO) -> int | None:
     """Move behind the next marker in a JPEG and return it; None at the file's end."""
     length = 512
     while block := file.read(length):
@@ -156,18 +157,19 @@ def _next_marker(file: BinaryIO) -> int | None:
     return None
 
 
-def _skip_segment(file: BinaryIO) -> None:
+def skip_segment(file: BinaryIO) -> None:
+    """Move behind the segment of a JPEG's marker; the file is behind the marker."""
     file.seek(max(0, int.from_bytes(file.read(2)) - 2), 1)
 
 
 def _is_short_jpeg_header(file: BinaryIO) -> bool:
     file.seek(2)
     for _ in range(MOST_SEGMENTS):
-        marker = _next_marker(file)
+        marker = next_marker(file)
         if marker in (SOS, EOI, None) or file.tell() > MOST_METADATA:
             return marker in (SOS, EOI)
         if marker not in ALONE:
-            _skip_segment(file)
+            skip_segment(file)
     return False
 
 

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
+from cifar_edge.photos.colour import NOT_RGB, ink_to_srgb, to_srgb
 from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
 from cifar_edge.photos.repair import MOST_REPAIRED, repaired
+from cifar_edge.photos.samples import decode_samples
+from cifar_edge.photos.whole import is_cut_off
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 from cifar_edge.system.opening import Identity, open_regular
 
@@ -68,7 +71,7 @@ def load(
     work: float = math.inf,
     seen: Identity | None = None,
 ) -> NDArray[np.uint8]:
-    """Read a photo for a network: upright, resized, RGB.
+    """Read a photo for a network: upright, resized, sRGB.
 
     Each pixel is the average of its area. JPEGs are decoded at the smallest DCT scale that still
     has `reduced` times the wanted size. A photo without a readable
@@ -88,7 +91,7 @@ def load(
         seen: from `system.opening.look`; the path has to lead to that file, unchanged.
 
     Returns:
-        uint8, (height, width, 3), RGB.
+        uint8, (height, width, 3), sRGB; of a photo in another colour space by its ICC profile.
 
     Raises:
         ImageError: the file is no image, damaged, or too large to decode.
@@ -99,9 +102,16 @@ def load(
 
     def pixels(file: BinaryIO) -> NDArray[np.uint8]:
         with Image.open(file, formats=FORMATS) as photo:
-            decoded = partial(decode, wanted=(reduced * width, reduced * height), memory=memory, work=work)
-            image = (exif_thumbnails and _thumbnail(photo, height, width, decoded)) or decoded(photo)
-            return _fit(_to_rgb(_upright(image, photo)), height, width, fit)
+            wanted = reduced * width, reduced * height
+            decoded = partial(decode, wanted=wanted, memory=memory, work=work)
+            image = _thumbnail(photo, height, width, decoded) if exif_thumbnails else None
+            if image is None:
+                if is_cut_off(photo, file):
+                    raise OSError("truncated: ends in zeros where pixels belong; copy it again")
+                image = decode_samples(photo, file, decoded)
+            image = _upright(image, photo)
+            rgb = ink_to_srgb(image, photo.info, wanted) if image.mode in NOT_RGB else _to_rgb(image)
+            return to_srgb(_fit(rgb, height, width, fit), image.mode, photo.info)
 
     try:
         with _open(path, work, seen) as file:
@@ -109,14 +119,14 @@ def load(
                 return pixels(file)
             except ImageError:
                 raise
-            except Exception:  # something beside the pixels may be all that is damaged
-                if (whole := _repaired(file, pixels)) is None:
-                    raise
-                return whole
+            except Exception as error:  # something beside the pixels may be all that is damaged
+                if (whole := _repaired(file, pixels)) is not None:
+                    return whole
+                if isinstance(error, UnidentifiedImageError):
+                    raise ImageError(_what_it_is(file)) from error
+                raise
     except ImageError:
         raise
-    except UnidentifiedImageError:
-        raise ImageError(f"not an image ({', '.join(FORMATS)})") from None
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise ImageError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
 
@@ -169,6 +179,14 @@ def _repaired(file: BinaryIO, pixels: Callable[[BinaryIO], NDArray[np.uint8]]) -
     return versions[0] if versions and all(np.array_equal(versions[0], other) for other in versions) else None
 
 
+def _what_it_is(file: BinaryIO) -> str:
+    """Return why Pillow does not open a file."""
+    file.seek(0)
+    if file.read(4) in (b"II*\0", b"MM\0*"):
+        return "a TIFF that is damaged or of an unusual kind; save it again, as RGB of 8 bits"
+    return f"not an image ({', '.join(FORMATS)})"
+
+
 def _if_quick_to_open(file: BinaryIO, size: int, work: float) -> BinaryIO:
     file.seek(0)
     if work < math.inf and may_take_long_to_open(file, size):
@@ -178,9 +196,20 @@ def _if_quick_to_open(file: BinaryIO, size: int, work: float) -> BinaryIO:
 
 
 def decode(
-    image: Image.Image, wanted: tuple[int, int], memory: float = MOST_FOR_A_PHOTO, work: float = math.inf
+    image: Image.Image,
+    wanted: tuple[int, int],
+    memory: float = MOST_FOR_A_PHOTO,
+    work: float = math.inf,
+    copies: int = 1,
 ) -> Image.Image:
     """Return an image with its pixels, of a JPEG at the smallest scale that still has the wanted (width, height).
+
+    Args:
+        image: opened.
+        wanted: width and height, in pixels.
+        memory: bytes that decoding may take.
+        work: that it may take, see `Cost`.
+        copies: of the pixels that are in memory at a time.
 
     Raises:
         ImageError: that takes more bytes than `memory`, or it is a JPEG of too many scans.
@@ -189,9 +218,9 @@ def decode(
     pixels = image.width * image.height
     image.draft("RGB", wanted)
     cost = cost_of(image, pixels)
-    if cost.memory > memory:
+    if (needed := copies * cost.memory) > memory:
         raise ImageError(
-            f"too large: to decode it takes {cost.memory / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
+            f"too large: to decode it takes {needed / 1e6:,.0f} MB, a photo may take {memory / 1e6:,.0f} MB here; "
             "fewer --workers leave more for each, or make it smaller"
         )
     if cost.work > work:
@@ -229,8 +258,6 @@ def _upright(image: Image.Image, photo: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ImageError("pixels of 32 bits, whose black and white are unknown; save it with 8 or 16")
     if image.has_transparency_data:

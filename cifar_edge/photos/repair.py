@@ -1,4 +1,7 @@
-"""What is damaged beside the pixels does not cost a photo: the file again, with nothing but the picture in it."""
+"""What is damaged beside the pixels does not cost a photo: the file again, with nothing but the picture in it.
+
+What says how the picture is to be shown stays, if it is intact: its orientation and its colour profile.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ import contextlib
 import struct
 import zlib
 
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK
+
 MOST_REPAIRED = 1 << 26  # bytes: a repaired file is in memory as a whole
 
 PICTURE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
+PREFACE = (b"eXIf", b"iCCP")
+
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
+
+ICC = b"ICC_PROFILE\0"
 
 FILLING = bytes(range(1, 251)) * 16
 """Entropy-coded data of no meaning."""
@@ -51,13 +60,15 @@ def _jpegs(content: bytes) -> list[bytes]:
     scans = content[at:]
     if EOI in scans:
         return [kept + scans]
-    scans = scans.removesuffix(EOI[:1])
+    scans = scans.rstrip(b"\0").removesuffix(EOI[:1])  # zeros of a file that was not copied to its end
     return [kept + scans + tail + EOI for tail in (b"", FILLING)]
 
 
 def _belongs_to_picture(marker: int, body: bytes) -> bool:
     if marker == 0xE1:
         return body.startswith(b"Exif\0\0")  # it says which way is up
+    if marker == 0xE2:
+        return body.startswith(ICC) and len(body) > len(ICC) + 2  # its number, and of how many
     if marker == 0xEE:
         return body.startswith(b"Adobe") and len(body) >= 12  # it says what the colours are
     return marker != 0xFE and not 0xE0 <= marker <= 0xEF
@@ -68,14 +79,25 @@ def _png(content: bytes) -> bytes:
     while at + 8 <= len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4])
         kind = content[at + 4 : at + 8]
-        if kind in PICTURE_CHUNKS or (kind == b"eXIf" and _is_intact(content[at:end])):
+        if kind in PICTURE_CHUNKS or (kind in PREFACE and _is_intact(content[at:end])):
             kept += content[at:end]
         at = end
     return kept
 
 
 def _is_intact(chunk: bytes) -> bool:
-    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:])
+    if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+        return False
+    _, _, packed = chunk[4:-4].partition(b"\0")
+    return chunk[4:8] != b"iCCP" or _is_small(packed[1:])
+
+
+def _is_small(packed: bytes) -> bool:
+    """Tell whether Pillow unpacks a profile of a PNG."""
+    try:
+        return len(zlib.decompressobj().decompress(packed, MAX_TEXT_CHUNK + 1)) <= MAX_TEXT_CHUNK
+    except zlib.error:
+        return False
 
 
 def _tiff(content: bytes) -> bytes:

@@ -102,13 +102,13 @@ def check_output(path: Path) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist; make it or write elsewhere")
     check_replaceable(path)
-    if path.suffix not in FORMATS:
+    if (suffix := path.suffix.lower()) not in FORMATS:
         raise UsageError(f"{path}: the suffix says the format; give it one of {', '.join(FORMATS)}")
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         import pyarrow  # noqa: F401
 
 
 def save(rows: Iterator[Row], path: Path, top_k: int) -> None:
     """Write rows of `top_k` classes each in the format of the suffix; `path` is replaced when all are on the disk."""
     with atomic(path) as partial:
-        FORMATS[path.suffix](rows, partial, top_k)
+        FORMATS[path.suffix.lower()](rows, partial, top_k)

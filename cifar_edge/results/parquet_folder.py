@@ -78,7 +78,7 @@ class ParquetFolder:
         import pyarrow  # noqa: F401 - before hours of work
 
         self.place = place if isinstance(place, Path) else Uri(place.rstrip("/"))
-        if str(self.place).endswith((".csv", ".jsonl", ".parquet")):
+        if str(self.place).lower().endswith((".csv", ".jsonl", ".parquet")):
             raise UsageError(f"{place}: many files are written there; name a folder")
         self._labels, self._folder = labels, folder_at(place)
         try:

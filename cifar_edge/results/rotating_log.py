@@ -24,7 +24,7 @@ BEGINNING = b'{"path": "'  # of every row
 
 def check_name(path: Path) -> None:
     """Raise `UsageError` unless a log can have this name."""
-    if path.suffix != ".jsonl" or path.is_dir():
+    if path.suffix.lower() != ".jsonl" or path.is_dir():
         raise UsageError(f"{path}: the name must end in .jsonl, and not be that of a folder")
 
 
@@ -95,14 +95,14 @@ class RotatingLog:
     def _begin_another(self) -> None:
         """Give the full file its number; it is closed when that is done, so that a failure leaves one to go on with."""
         self._file.sync()
-        self._path.rename(self._path.with_suffix(f".{self._number}.jsonl"))
+        self._path.rename(self._path.with_suffix(f".{self._number}{self._path.suffix}"))
         self._number += 1
         full, self._file = self._file, AppendOnlyFile(self._path, SYNC_SECONDS)
         full.close()
         sync_folder(self._path.parent)
 
     def _full(self) -> dict[int, Path]:
-        names = re.compile(rf"{re.escape(self._path.stem)}\.(\d+)\.jsonl")
+        names = re.compile(rf"{re.escape(self._path.stem)}\.(\d+){re.escape(self._path.suffix)}")
         matches = ((names.fullmatch(path.name), path) for path in self._path.parent.iterdir())
         return {int(match[1]): path for match, path in matches if match}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from cifar_edge.photos.class_folders import class_of
+from cifar_edge.photos.class_folders import class_of, composed
 from cifar_edge.results.row import Row
 
 UNREADABLE = "(unreadable)"
@@ -26,7 +26,7 @@ class Summary:
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self._classes = frozenset(labels)
+        self._labels = {composed(label): label for label in labels}
         self._elsewhere = 0
         self.photos = 0
         self.unreadable = 0
@@ -39,11 +39,15 @@ class Summary:
         self.photos += 1
         self.unreadable += bool(row.error)
         self.by_label[UNREADABLE if row.error else row.label] += 1
-        truth = class_of(row.path)
-        if truth not in self._classes:
+        truth = self.label_of(class_of(row.path))
+        if truth is None:
             self._elsewhere += 1
         elif not row.error:
             self.confusion[truth, row.label] += 1
+
+    def label_of(self, folder: str) -> str | None:
+        """Return the label that a folder's name stands for; None if it is another name."""
+        return self._labels.get(composed(folder))
 
     @property
     def labelled(self) -> bool:

@@ -49,6 +49,15 @@ def test_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path("sorted/cat/1.jpg").is_symlink()
 
 
+@pytest.mark.parametrize("there", ["NFC", "NFD"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_label_and_a_folder_of_a_mac_are_one(form: str, there: str) -> None:
+    label, home = (unicodedata.normalize(one, "caf\u00e9") for one in (form, there))
+    Path("sorted", home).mkdir(parents=True)
+    list(sort_photos([row("a/1.jpg", label, "one")], Path("sorted"), False, [label]))
+    assert found() == {f"{home}/1.jpg": "one"}
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_photos_of_one_name_do_not_meet(link: bool) -> None:
     rows = [row(f"{folder}/1.jpg", content=folder) for folder in "abcd"]

@@ -50,6 +50,16 @@ def test_a_split_of_yours_stays(tmp_path: Path, folder: str, side: str) -> None:
     }
 
 
+@pytest.mark.parametrize(("train", "test"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_folders_of_a_mac_are_the_same_classes(train: str, test: str, tmp_path: Path) -> None:
+    for side, form in {"train": train, "test": test}.items():
+        make(tmp_path, *(unicodedata.normalize(form, f"{side}/{name}/a.jpg") for name in ("\u00e9", "z")))
+    listing = list_class_folders(tmp_path)
+    assert listing.classes == ("z", "\u00e9")
+    assert listing.labels == (0, 0, 1, 1)
+    assert class_of(listing.paths[2]) == class_of(listing.paths[3]) == "\u00e9"
+
+
 def test_trains_may_be_a_class(tmp_path: Path) -> None:
     assert list_class_folders(make(tmp_path, "train/a.jpg", "bus/b.jpg")).classes == ("bus", "train")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode, own_process
@@ -21,6 +23,11 @@ PHOTO = PHOTOS / "bird" / "kingfisher.jpg"
 def suspicious(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every photo one that may take long."""
     monkeypatch.setattr(own_process, "WORK_A_SECOND", 0)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(20, height=32, width=32)
 
 
 @pytest.mark.usefixtures("suspicious")
@@ -73,3 +80,19 @@ def test_memory_is_limited_whatever_was_predicted(monkeypatch: pytest.MonkeyPatc
     """Its header alone takes 400 MB."""
     with pytest.raises(ImageError, match="MemoryError"):
         Reader(20, height=32, width=32, memory=5e7)(hostile.png_of_chunks(1, bytes(200_000_000)))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"])
+def test_what_libtiff_prints_of_a_damaged_tiff_is_seen_nowhere(
+    compression: str, reader: Reader, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Image.open(PHOTO) as photo:
+        photo.resize((160, 120)).save(tmp_path / "photo.tif", compression=compression)
+    content = bytearray((tmp_path / "photo.tif").read_bytes())
+    whole = decode.load(tmp_path / "photo.tif", 32, 32)
+    assert np.array_equal(reader(tmp_path / "photo.tif"), whole)
+    content[200:-300] = content[300:-200]
+    for photo in (bytes(content), content[: len(content) // 2] + bytes(len(content) // 2)):
+        with contextlib.suppress(ImageError):
+            reader(bytes(photo))
+    assert tuple(capfd.readouterr()) == ("", "")

@@ -94,6 +94,14 @@ def test_a_large_parquet_file_has_groups_of_rows(tmp_path: Path, monkeypatch: py
     assert (file.num_row_groups, file.metadata.num_rows) == (2, 3)
 
 
+@pytest.mark.parametrize("suffix", [".CSV", ".Csv", ".JSONL", ".Parquet"])
+def test_capital_letters_in_a_suffix_make_no_difference(suffix: str, tmp_path: Path) -> None:
+    check_output(tmp_path / f"results{suffix}")
+    capital = saved(tmp_path, suffix).read_bytes()
+    (tmp_path / f"results{suffix}").unlink()
+    assert capital == saved(tmp_path, suffix.lower()).read_bytes()
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_fails_leaves_the_old_results(suffix: str, tmp_path: Path) -> None:
     path = saved(tmp_path, suffix)

@@ -144,3 +144,9 @@ def test_a_data_set_of_a_folder_s_photos_goes_on_from_another_one(
     monkeypatch.chdir(PHOTOS.parent)
     again = classify_folder("photos/cat", model, output=output, resume=True)
     assert sorted(row.path for row in again) == sorted(map(str, (PHOTOS / "cat").iterdir()))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".CSV", ".jsonl", ".Parquet"])
+def test_the_name_of_a_file_is_no_folder(suffix: str) -> None:
+    with pytest.raises(UsageError, match="many files are written there; name a folder"):
+        ParquetFolder(Uri(f"weak://results/today{suffix}"), b"{}", ["cat"], resume=False)

@@ -18,12 +18,13 @@ def write(path: Path, rows: list[Row], rotate: int = 500) -> None:
         assert list(log.add(rows)) == rows
 
 
-def test_full_files_get_numbers_and_all_rows_are_known(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
+@pytest.mark.parametrize("suffix", ["jsonl", "JSONL"])
+def test_full_files_get_numbers_and_all_rows_are_known(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"results.{suffix}"
     write(path, ROWS[:6])
     write(path, ROWS[6:])
     names = sorted(file.name for file in tmp_path.iterdir())
-    assert names == ["results.1.jsonl", "results.2.jsonl", "results.jsonl"]
+    assert names == [f"results.1.{suffix}", f"results.2.{suffix}", f"results.{suffix}"]
     assert b"".join((tmp_path / name).read_bytes() for name in names) == b"".join(map(to_line, ROWS))
     with RotatingLog(path, 500) as log:
         assert all(log.has(row.path) for row in ROWS)

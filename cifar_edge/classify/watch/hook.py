@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cifar_edge.errors import UsageError, first_line
+from cifar_edge.photos.class_folders import composed
 from cifar_edge.results.row import UNKNOWN, Row
 from cifar_edge.system.opening import open_same
 
@@ -45,7 +46,7 @@ class Hook:
 
     def __init__(self, labels: Sequence[str], command: str, known: Sequence[str]) -> None:
         for label in labels:
-            if label not in (*known, UNKNOWN):
+            if composed(label) not in {*map(composed, known), UNKNOWN}:
                 raise UsageError(f"label {label!r}: the model knows {', '.join(known)}")
         try:
             words = shlex.split(command)
@@ -55,7 +56,7 @@ class Hook:
         if not program:
             raise UsageError(f"{command}: no such program; give its whole path")
         self.command = [str(Path(program).absolute()), *words[1:]]
-        self._labels = frozenset(labels)
+        self._labels = frozenset(map(composed, labels))
 
     def __call__(self, row: Row, stop: threading.Event = NEVER) -> str:
         """Run the program if the row has one of the labels; return what went wrong, or "".
@@ -64,7 +65,7 @@ class Hook:
             row: of the photo.
             stop: once it is set, the program has `STOP_SECONDS` left.
         """
-        if row.label not in self._labels or row.error:
+        if composed(row.label) not in self._labels or row.error:
             return ""
         try:
             with contextlib.suppress(FileNotFoundError):  # somebody was faster; the program still learns of it

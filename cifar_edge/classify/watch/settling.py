@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._looks: dict[str, Look] = {}
+        self._given_up: dict[str, tuple[int, ...]] = {}
 
     def add(self, paths: Iterable[str]) -> None:
         """Wait for photos."""
@@ -45,9 +47,18 @@ class Waiting:
         now = time.monotonic()
         look.failed = look.failed or now
         if now - look.failed >= GIVEN_UP:
+            self._given_up[path] = look.file
             return False
         self._looks[path] = look
         return True
+
+    def is_another(self, path: str) -> bool:
+        """Tell whether a photo that was given up has changed since."""
+        if path not in self._given_up:
+            return False
+        with contextlib.suppress(OSError):
+            return _file(path) != self._given_up[path]
+        return False
 
     def take(self, most: int) -> dict[str, Look]:
         """Return at most `most` photos that seem complete, in the order of paths; forget those that are gone.
@@ -61,14 +72,13 @@ class Waiting:
             if now < look.next:
                 continue
             try:
-                about = Path(path).stat()
+                file = _file(path)
             except OSError:
                 del self._looks[path]
                 continue
-            file = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
             if file != look.file:
                 look.file, look.failed = file, None
-                settled = time.time() - max(about.st_mtime, about.st_ctime) >= SETTLED
+                settled = time.time() - max(file[1:]) / 1e9 >= SETTLED
             else:
                 settled = look.failed is None or now - look.failed >= GIVEN_UP
             look.next = now + SETTLED
@@ -77,3 +87,9 @@ class Waiting:
                 if len(complete) == most:
                     break
         return dict(sorted(complete.items(), key=lambda one: order(one[0])))
+
+
+def _file(path: str) -> tuple[int, int, int]:
+    """Return a file's size and times of change, in nanoseconds."""
+    about = Path(path).stat()
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns

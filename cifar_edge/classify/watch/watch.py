@@ -1,8 +1,8 @@
 """Classify photos as they arrive in folders.
 
 A photo is classified when it is complete: unchanged for a second, or for a minute if it cannot be read before. Its row
-is appended to a JSON Lines file. That file is the only state: a watch that was stopped, killed or cut off goes on with
-the photos that have no row yet.
+is appended to a JSON Lines file. One that could not be read gets a second row when it changes and can be. That file is
+the only state: a watch that was stopped, killed or cut off goes on with the photos that have no row yet.
 """
 
 from __future__ import annotations
@@ -101,10 +101,11 @@ def _watch(arrivals: Arrivals, rows_of: Rows, log: RotatingLog, stop: threading.
         while not stop.is_set():
             log.keep()
             new = arrivals.take(AT_ONCE)
-            waiting.add(path for path in new if not log.has(path))
+            waiting.add(path for path in new if not log.has(path) or waiting.is_another(path))
             complete = waiting.take(AT_ONCE)
             with contextlib.closing(rows_of(complete)) as rows:
-                yield from log.add(_settled(rows, waiting, complete, stop))
+                settled = _settled(rows, waiting, complete, stop)
+                yield from log.add(row for row in settled if not (row.error and log.has(row.path)))
             if not complete and len(new) < AT_ONCE:
                 stop.wait(TICK)
 

@@ -37,6 +37,12 @@ def test_a_program_is_run_for_a_label_without_a_shell(tmp_path: Path, model: Edg
     assert "No such file" in run(made("cat"))
 
 
+def test_a_label_may_be_spelled_as_a_mac_does() -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for given, known in ((composed, apart), (apart, composed)):
+        assert "ended with 1" in Hook([given], "false", [known])(made(known))
+
+
 def children_of(pid: int) -> str:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text()
 

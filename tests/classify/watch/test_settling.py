@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from cifar_edge import EdgeModel
 from cifar_edge.classify.watch import settling
@@ -39,6 +40,27 @@ def test_a_damaged_photo_gets_its_row_in_the_end(
         (photos / "gone.jpg").unlink()
         names.wait(3)
     assert {Path(row["path"]).name for row in rows(photos.parent) if row["error"]} == {"torn.jpg", "empty.jpg"}
+
+
+def test_space_that_is_reserved_for_a_photo_is_no_photo(
+    photos: Path, model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "SETTLED", 0.2)
+    monkeypatch.setattr(settling, "GIVEN_UP", 0.6)
+    contents = {}
+    for name in ("a.jpg", "b.png", "c.bmp", "d.tif", "e.webp"):
+        with Image.open(KINGFISHER) as photo:
+            photo.resize((160, 120)).save(photos.parent / name)
+        contents[name] = (photos.parent / name).read_bytes()
+        third = len(contents[name]) // 3
+        (photos / name).write_bytes(contents[name][:third] + bytes(len(contents[name]) - third))
+    with watching(photos, model, poll=0.1) as names:
+        names.wait(6)
+        for name, content in contents.items():
+            (photos / name).write_bytes(content)
+        names.wait(11)
+    errors = [(Path(row["path"]).name, bool(row["error"])) for row in rows(photos.parent)]
+    assert sorted(errors) == sorted([("first.png", False), *((name, bad) for name in contents for bad in (0, 1))])
 
 
 def test_neither_a_wrong_clock_nor_a_passing_failure_costs_a_photo(
