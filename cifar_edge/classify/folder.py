@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from cifar_edge.classify.options import Setup, readers_for, set_up
+from cifar_edge.classify.options import MIN_CONFIDENCE, Setup, readers_for, set_up
 from cifar_edge.classify.pipeline import classifier, classify_files
 from cifar_edge.classify.sort import check_folder, sort_photos
 from cifar_edge.errors import UsageError
@@ -36,7 +36,7 @@ def classify_folder(
     fit: str | None = None,
     exif_thumbnails: bool = False,
     top_k: int = 1,
-    min_confidence: float = 0.0,
+    min_confidence: float | str = MIN_CONFIDENCE,
     timeout: float = TIMEOUT,
     sort_into: str | Path | None = None,
     link: bool = False,
@@ -65,7 +65,7 @@ def classify_folder(
         fit: "crop", "pad" or "stretch", see `images.load`; by default as the model's card says.
         exif_thumbnails: be content with cameras' thumbnails, see `images.load`.
         top_k: how many of the most probable classes a row has.
-        min_confidence: 0-1; below it the label is "unknown".
+        min_confidence: 0-1; below it the label is "unknown". "auto" is the model's own threshold.
         timeout: seconds that decoding one photo may take.
         sort_into: also copy each photo into a folder of its label's name in this one.
         link: make links there instead of copies.

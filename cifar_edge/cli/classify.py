@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer.core
 
-from cifar_edge.cli.models import say_note
+from cifar_edge.cli.models import say_model
 from cifar_edge.cli.options import CardOptions, Model, RowOptions, Workers
 from cifar_edge.cli.terminal import csv_stream, messages, progress_bar, results, say, table
 from cifar_edge.errors import CifarEdgeError, Interrupted, UnreadablePhotos, UsageError
@@ -115,8 +115,7 @@ def classify(
         if output.output in (None, "-"):
             raise UsageError("a cluster writes many files: name a folder or URI for them (--output)")
     chosen = card.load(model)
-    say(f"model: {chosen.path}")
-    say_note(chosen)
+    say_model(chosen, rows.min_confidence)
     if cluster is None:
         summary = _classify_here(paths, chosen, output, rows, local)
     else:

@@ -34,3 +34,13 @@ def say_note(model: EdgeModel) -> None:
     """Say what was assumed of a model, or which option does not count."""
     if model.note:
         say(f"{model.path}: {model.note}")
+
+
+def say_model(model: EdgeModel, min_confidence: float | str) -> None:
+    """Say which model classifies, from which confidence on, and what was assumed of it."""
+    from cifar_edge.classify.options import AUTO, confidence_for
+
+    own = min_confidence == AUTO
+    threshold = f"; below {confidence_for(model, AUTO):.0%} a photo is unknown (its own threshold)" if own else ""
+    say(f"model: {model.path}{threshold}")
+    say_note(model)

@@ -107,12 +107,24 @@ class CardOptions:
         return EdgeModel(model, labels=self.labels, pixel_range=self.black_and_white)
 
 
+def _confidence(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # "auto", or an error that names it
+
+
 @dataclass(frozen=True)
 class RowOptions:
     """The content of a row."""
 
     top_k: Annotated[int, typer.Option(help="Classes in a row, the most probable first.")] = 1
-    min_confidence: Annotated[float, typer.Option(help="0-1; below it the label is 'unknown'.")] = 0.0
+    min_confidence: Annotated[
+        Any,
+        typer.Option(
+            parser=_confidence, metavar="0-1|auto", help="Below it the label is 'unknown'; auto: the model's threshold."
+        ),
+    ] = 0.0
     timeout: Annotated[
         float,
         typer.Option(

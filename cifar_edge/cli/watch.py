@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cifar_edge.cli.classify import print_rows
-from cifar_edge.cli.models import say_note
+from cifar_edge.cli.models import say_model
 from cifar_edge.cli.options import CIFAR10, CardOptions, Model, RowOptions, Workers
 from cifar_edge.cli.terminal import messages, say, warn
 from cifar_edge.errors import Interrupted, UsageError
@@ -98,8 +98,7 @@ def watch(
         return
     if not folders:
         raise UsageError("which folder? name it, as in `cifar-edge watch ./photos`")
-    say(f"model: {chosen.path}")
-    say_note(chosen)
+    say_model(chosen, rows.min_confidence)
     _watch(folders, chosen, output, hook, **{**vars(loop), "rotate": int(1e6 * loop.rotate)}, **vars(rows))
 
 

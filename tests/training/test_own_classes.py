@@ -11,6 +11,7 @@ from PIL import Image
 from cifar_edge.data import Cifar10
 from cifar_edge.errors import Interrupted, UsageError
 from cifar_edge.training import own_classes
+from cifar_edge.training.evaluate import evaluate_run, photos_of_run
 from cifar_edge.training.keras_file import load_network
 from cifar_edge.training.photo_set import Photos
 from cifar_edge.training.photo_views import sizes_for
@@ -122,3 +123,12 @@ def test_the_epochs_fit_into_the_minutes(folder: Path, tmp_path: Path) -> None:
     recipe = photo_recipe_for("nano", epochs=3)
     own_classes.train(recipe, photos_in(folder), tmp_path / "run", minutes=0.001)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 0
+
+
+def test_a_run_is_evaluated_on_its_own_test_photos(finished: Run) -> None:
+    photos = photos_of_run(finished)
+    found = evaluate_run(finished, photos)
+    assert photos.side == "test"
+    assert found.labels == finished.classes
+    assert found.evaluation.accuracy == pytest.approx(finished.record["result"]["test_accuracy"])
+    assert len(photos_of_run(finished, validation=True).paths) == finished.record["result"]["held_out_photos"]

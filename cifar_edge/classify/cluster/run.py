@@ -16,7 +16,7 @@ from typing import Any
 
 from cifar_edge.classify.cluster.nodes import FAILURES, Trouble, check_nodes, connected, lacking, shared_files
 from cifar_edge.classify.cluster.tasks import STALLED, Job, results_of
-from cifar_edge.classify.options import set_up
+from cifar_edge.classify.options import MIN_CONFIDENCE, set_up
 from cifar_edge.errors import ResultsError, UsageError, first_line
 from cifar_edge.photos.find import absolute, list_photos, places_of
 from cifar_edge.photos.own_process import TIMEOUT
@@ -40,7 +40,7 @@ def classify_on_cluster(
     fit: str | None = None,
     exif_thumbnails: bool = False,
     top_k: int = 1,
-    min_confidence: float = 0.0,
+    min_confidence: float | str = MIN_CONFIDENCE,
     timeout: float = TIMEOUT,
     resume: bool = False,
     say: Callable[[str], None] = lambda message: None,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from cifar_edge.classify.options import set_up
+from cifar_edge.classify.options import MIN_CONFIDENCE, set_up
 from cifar_edge.classify.watch.hook import Hook
 from cifar_edge.errors import UsageError
 from cifar_edge.results.rotating_log import check_name
@@ -32,7 +32,7 @@ def systemd_unit(
     hook: Hook | None = None,
     *,
     top_k: int = 1,
-    min_confidence: float = 0.0,
+    min_confidence: float | str = MIN_CONFIDENCE,
     **options: object,
 ) -> str:
     """Return a hardened systemd unit that watches.
