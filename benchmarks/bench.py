@@ -25,14 +25,14 @@ from cifar_edge.benchmarks.measures.runtimes import LITERT, RUNTIMES, Runtime
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing, as_json, write_json
 from cifar_edge.data import Split
 from cifar_edge.errors import CifarEdgeError, UsageError
-from cifar_edge.evaluation import Evaluation, evaluate
 from cifar_edge.photos.find import find
 from cifar_edge.system.files import check_replaceable, check_writable
 from cifar_edge.system.machine import State, state, this_machine, warnings
 from cifar_edge.system.timing import ROUNDS
-from cifar_edge.tflite.cifar10 import predict_cifar10, tells_cifar10
+from cifar_edge.tflite.cifar10 import tells_cifar10
 from cifar_edge.tflite.graph import Operation, operations, parameters
 from cifar_edge.tflite.model import EdgeModel
+from cifar_edge.training.evaluate import Evaluated, Labelled, evaluate_on, number_in
 
 UNSTEADY = 0.1  # of the median: a latency with a larger spread says little
 
@@ -98,7 +98,7 @@ class Outputs:
                 raise UsageError(f"{self.pictures}: not a folder; name one for the pictures")
             check_writable(next(place for place in (self.pictures, *self.pictures.parents) if place.exists()))
 
-    def write(self, record: Record, test: Split) -> list[Path]:
+    def write(self, record: Record, test: Split | Labelled) -> list[Path]:
         """Write a record, and pictures of it with some of the test images; return the pictures' files."""
         if self.json:
             write_json(as_json(record), self.json)
@@ -109,18 +109,20 @@ class Outputs:
         return draw(record, test, self.pictures)
 
 
-def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress = lambda *_: None) -> Record:
+def measure(
+    models: Sequence[EdgeModel], test: Split | Labelled, options: Options, progress: Progress = lambda *_: None
+) -> Record:
     """Measure models: size, latency, memory, accuracy on clean and on corrupted images.
 
     Args:
         models: what to measure.
-        test: CIFAR-10 test images.
+        test: CIFAR-10 test images, or labelled photos of the user's own.
         options: what of it, and how.
         progress: called after each step.
 
     Raises:
         DataError: the published corrupted images are damaged.
-        UsageError: a model is there twice, or the folder has no photos.
+        UsageError: a model is there twice, the folder has no photos, or photos of the user's own are to be corrupted.
         CifarEdgeError: a process that measured was killed.
     """
     date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -139,7 +141,7 @@ def measure(models: Sequence[EdgeModel], test: Split, options: Options, progress
         machine=machine,
         before=timed.before,
         after=timed.after,
-        images=len(test.labels),
+        images=number_in(test),
         corruptions=options.source,
         photos=photos,
         baseline=names[options.baseline],
@@ -312,7 +314,7 @@ def _footprints(
 
 
 def _record(
-    number: int, name: str, path: Path, timed: _Timed, evaluation: Evaluation | None, robust: Robustness | None
+    number: int, name: str, path: Path, timed: _Timed, evaluated: Evaluated, robust: Robustness | None
 ) -> ModelRecord:
     content = path.read_bytes()
     graph = operations(content, str(path))
@@ -326,7 +328,8 @@ def _record(
         footprints=timed.footprints[number],
         timings=_latencies(number, timed, macs, precision),
         profile=timed.profiles[number],
-        evaluation=evaluation,
+        classes=evaluated[0],
+        evaluation=evaluated[1],
         robustness=robust,
         throughput=timed.throughputs[number],
     )
@@ -363,20 +366,22 @@ def _throughput(model: EdgeModel, folder: Path, progress: Progress) -> Throughpu
     return Throughput(photos, throughput.profile(folder, model))
 
 
-def _evaluations(models: Sequence[EdgeModel], test: Split, progress: Progress) -> list[Evaluation | None]:
+def _evaluations(models: Sequence[EdgeModel], test: Split | Labelled, progress: Progress) -> list[Evaluated]:
     found = []
     for done, model in enumerate(models):
-        progress(f"classifying {len(test.labels):,} test images", done, len(models))
-        found.append(evaluate(predict_cifar10(model, test.images), test.labels) if tells_cifar10(model) else None)
+        progress(f"classifying {number_in(test):,} test images", done, len(models))
+        found.append(evaluate_on(model, test))
     return found
 
 
 def _robustness(
-    models: Sequence[EdgeModel], test: Split, options: Options, progress: Progress
+    models: Sequence[EdgeModel], test: Split | Labelled, options: Options, progress: Progress
 ) -> list[Robustness | None]:
     fitting = [number for number, model in enumerate(models) if tells_cifar10(model)]
     found: list[Robustness | None] = [None] * len(models)
-    if options.corruptions and fitting:
+    if options.corruptions and not isinstance(test, Split):
+        raise UsageError("--noise: only CIFAR-10's images are corrupted; leave it out with photos of your own")
+    if options.corruptions and isinstance(test, Split) and fitting:
         measured = robustness.measure(
             [models[number] for number in fitting],
             test,

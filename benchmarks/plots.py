@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from cifar_edge.benchmarks.measures.corruptions import FAMILIES, SEVERITIES, corrupt
 from cifar_edge.benchmarks.record import ModelRecord, Record
 from cifar_edge.benchmarks.tables import machine_text
-from cifar_edge.data import CLASSES, Split
+from cifar_edge.data import Split
 from cifar_edge.system.files import atomic
+from cifar_edge.training.evaluate import Labelled
 
 # Okabe and Ito, *Color Universal Design*, 2008; yellow is too pale for lines on white.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -31,12 +32,12 @@ AREA = 0.8  # of a marker, in square points for each KB
 SIDES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
-def draw(record: Record, test: Split, folder: Path) -> list[Path]:
+def draw(record: Record, test: Split | Labelled, folder: Path) -> list[Path]:
     """Draw a record.
 
     Args:
         record: of `bench`.
-        test: CIFAR-10 test images; the first ones of different classes are shown corrupted.
+        test: what was classified; of CIFAR-10's images the first ones of different classes are shown corrupted.
         folder: of the PNG files; made if it is not there.
 
     Returns:
@@ -57,6 +58,7 @@ def draw(record: Record, test: Split, folder: Path) -> list[Path]:
     if robust:
         pictures["severity"] = lambda: _severity(robust)
         pictures["corruptions"] = lambda: _corruptions(record, robust)
+    if robust and isinstance(test, Split):
         pictures["samples"] = lambda: _samples(test.images[different(test.labels)])
     paths = []
     for name, picture in pictures.items():
@@ -203,8 +205,8 @@ def _confusion(models: Sequence[ModelRecord]) -> Figure:
         if model.evaluation:
             counts = model.evaluation.confusion
             _heat(axes, 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), "{:.0f}")
-        axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45, ha="right", fontsize=8)
-        axes.set_yticks(range(len(CLASSES)), CLASSES, fontsize=8)
+        axes.set_xticks(range(len(model.classes)), model.classes, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(model.classes)), model.classes, fontsize=8)
         axes.set_title(model.name, fontsize=10)
     figure.supxlabel("predicted class")
     figure.supylabel("true class (numbers: percent of its images)")

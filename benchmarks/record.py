@@ -72,7 +72,8 @@ class ModelRecord:
         footprints: time to load and memory, by runtime.
         timings: latency, for each runtime, number of threads and batch that it runs with.
         profile: time of each operation, with the first number of threads; empty if not asked for.
-        evaluation: on clean test images; None if it is not one of CIFAR-10.
+        classes: names of the classes that it was evaluated on, in the order of the evaluation.
+        evaluation: on clean test images; None for a model of other classes than theirs.
         robustness: on corrupted ones; None if not asked for, too.
         throughput: on a folder of photos; None if there was none.
     """
@@ -85,6 +86,7 @@ class ModelRecord:
     footprints: dict[str, Footprint]
     timings: list[Timing]
     profile: list[OperationTime]
+    classes: tuple[str, ...]
     evaluation: Evaluation | None
     robustness: Robustness | None
     throughput: Throughput | None

@@ -13,7 +13,7 @@ import typer
 
 from cifar_edge.cli.data import load_test
 from cifar_edge.cli.models import say_note
-from cifar_edge.cli.options import CardOptions, Data
+from cifar_edge.cli.options import CardOptions
 from cifar_edge.cli.terminal import progress_bar, results, say, table, warn
 from cifar_edge.errors import UsageError
 
@@ -101,7 +101,14 @@ def bench(
         typer.Argument(metavar="MODEL", help="nano, small, .tflite files, or names of exports in runs/."),
     ],
     what: MeasureOptions,
-    data: Data = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|ARCHIVE|sample",
+            help="What to classify: a folder of photos with a sub-folder for each class, or CIFAR-10.",
+            show_default="the cached copy of CIFAR-10",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write all figures to FILE.json.")
     ] = None,
@@ -125,7 +132,9 @@ def bench(
     from cifar_edge.benchmarks import compare as comparing
     from cifar_edge.benchmarks.bench import Outputs, measure, model_names
     from cifar_edge.benchmarks.record import as_json
+    from cifar_edge.photos.class_folders import has_class_folders
     from cifar_edge.tflite.names import find_model
+    from cifar_edge.training.evaluate import labelled_photos
 
     if regression and not compare:
         raise UsageError("--regression: of what? name an earlier bench.json with --compare")
@@ -137,7 +146,7 @@ def bench(
     loaded = [card.load(path) for path in paths]
     for model in loaded:
         say_note(model)
-    test = load_test(data)
+    test = labelled_photos(Path(data)) if data and has_class_folders(Path(data)) else load_test(data)
     with bench_progress() as progress:
         record = measure(loaded, test, options, progress)
     (print_shared if share else print_bench)(record)

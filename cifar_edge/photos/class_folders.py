@@ -55,6 +55,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def has_class_folders(directory: Path) -> bool:
+    """Tell whether a folder has sub-folders of photos, as `list_class_folders` wants them."""
+    return directory.is_dir() and any(next(iter(find([folder])), None) is not None for folder in _folders(directory))
+
+
 def list_class_folders(directory: Path) -> Listing:
     """List photos in `directory/CLASS/`, or in `directory/train|val|valid|validation|test/CLASS/`.
 

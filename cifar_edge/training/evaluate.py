@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from cifar_edge.classify.options import readers_for, set_up
 from cifar_edge.classify.pipeline import classifier, classify_files
-from cifar_edge.data import Split
+from cifar_edge.data import CLASSES, Split
 from cifar_edge.errors import DataError, UsageError
 from cifar_edge.evaluation import Evaluation, evaluate
 from cifar_edge.photos.class_folders import HELD_OUT, RESERVED, TEST, is_unknown, list_class_folders
-from cifar_edge.tflite.cifar10 import load_cifar10_model, predict_cifar10
+from cifar_edge.tflite.cifar10 import load_cifar10_model, predict_cifar10, tells_cifar10
 from cifar_edge.tflite.model import EdgeModel
 from cifar_edge.training.photo_set import Photos, Progress
 from cifar_edge.training.run import Run
@@ -37,6 +37,10 @@ class Labelled:
     paths: tuple[str, ...]
     names: tuple[str, ...]
     side: str
+
+
+Evaluated = tuple[tuple[str, ...], Evaluation | None]
+"""Classes, and the evaluation in their order; None for a model of other classes."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,21 @@ def evaluate_file(path: Path, split: Split) -> Evaluation:
         network = load_model(path / "model.keras" if path.is_dir() else path)
         return evaluate(predict(network, split.images), split.labels)
     return evaluate(predict_cifar10(load_cifar10_model(path), split.images), split.labels)
+
+
+def number_in(test: Split | Labelled) -> int:
+    """Return how many images, or photos, there are."""
+    return len(test.labels if isinstance(test, Split) else test.paths)
+
+
+def evaluate_on(model: EdgeModel, test: Split | Labelled) -> Evaluated:
+    """Return the classes of an evaluation, and the evaluation: None if the model tells other classes apart."""
+    if isinstance(test, Split):
+        if not tells_cifar10(model):
+            return CLASSES, None
+        return CLASSES, evaluate(predict_cifar10(model, test.images), test.labels)
+    fits = not set(model.labels).isdisjoint(test.names)
+    return model.labels, evaluate_model(model, test).evaluation if fits else None
 
 
 def labelled_photos(directory: Path, validation: bool = False) -> Labelled:

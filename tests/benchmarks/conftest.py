@@ -13,7 +13,7 @@ from cifar_edge.benchmarks.measures.memory import Footprint
 from cifar_edge.benchmarks.measures.profile import OperationTime
 from cifar_edge.benchmarks.measures.robustness import Robustness
 from cifar_edge.benchmarks.record import ModelRecord, Peak, Record, Throughput, Timing
-from cifar_edge.data import Cifar10, Split
+from cifar_edge.data import CLASSES, Cifar10, Split
 from cifar_edge.evaluation import Evaluation
 from cifar_edge.system.machine import Machine, State
 from cifar_edge.system.timing import Latency
@@ -37,6 +37,7 @@ def model(name: str, median: float, accuracy: float) -> ModelRecord:
             Timing("TensorFlow", 2, 1, "float32", latency, macs_per_second=3.75e9, of_peak=0.125),
         ],
         profile=[OperationTime("CONV_2D", (1, 32, 32, 8), 12_000_000, 30.0, 0.5)],
+        classes=CLASSES,
         evaluation=Evaluation(accuracy, 0.5, 0.04, np.full(10, accuracy), np.eye(10, dtype=np.int64)),
         robustness=Robustness(accuracy, 0.04, accuracy - (families + severities) / 100, np.full((15, 5), 0.2)),
         throughput=Throughput({"classify": 100.0, "naive loop": 25.0}, {"read": 1.0, "infer": 3.0}),

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from cifar_edge.benchmarks.measures import memory
+from cifar_edge.data import Cifar10
 from tests.cli.conftest import Command
 from tests.conftest import PHOTOS
+from tests.own_photos import write_class_folders
 
 
 def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +44,16 @@ def test_bench_compares_models(run: Path, tmp_path: Path, cifar_edge: Command, m
     assert "cnn/cnn-int8, size, KB" in compared.err
     assert "warning: cnn/cnn-float32: no longer measured" in compared.err
     assert "changed beyond the noise" in compared.out
+
+
+def test_accuracy_on_photos_of_your_own(tmp_path: Path, sample: Cifar10, cifar_edge: Command) -> None:
+    photos = write_class_folders(tmp_path / "photos", sample.test, {"cat": 5, "ship": 6})
+    file = tmp_path / "bench.json"
+    outcome = cifar_edge("bench", "nano", "--data", photos, "--rounds", 1, "--output", file)
+    assert outcome.code == 0, outcome.err
+    assert "11 test images" in outcome.out
+    (model,) = json.loads(file.read_text())["models"]
+    confusion = dict(zip(model["classes"], model["evaluation"]["confusion"], strict=True))
+    assert (sum(confusion["cat"]), sum(confusion["ship"]), sum(confusion["dog"])) == (5, 6, 0)
+    refused = cifar_edge("bench", "nano", "--data", photos, "--noise")
+    assert (refused.code, "leave it out with photos of your own" in refused.err) == (2, True)
