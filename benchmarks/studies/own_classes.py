@@ -14,6 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +45,7 @@ from cifar_edge.training.photo_views import sizes_for
 from cifar_edge.training.recipe import PhotoRecipe, photo_recipe_for
 
 COUNTS = (10, 20, 50, 100)
-SEEDS = 3
+SEEDS = 2
 SIZES = (96, 128, 160, 224)
 
 
@@ -169,9 +170,9 @@ def main(
         return float(once(f"{method}, {count} photos a class, seed {seed}", act))
 
     sizes = {size: once(f"lite0 at {size}", partial(at_size, photos, size)) for size in SIZES}
-    accuracies = {
-        method: {count: [trial(method, count, seed) for seed in range(SEEDS)] for count in COUNTS} for method in METHODS
-    }
+    accuracies: dict[str, dict[int, list[float]]] = {method: {count: [] for count in COUNTS} for method in METHODS}
+    for seed, count, method in product(range(SEEDS), COUNTS, METHODS):
+        accuracies[method][count].append(trial(method, count, seed))
     rows = [(name, *map(_summary, by_count.values())) for name, by_count in accuracies.items()]
     print(markdown(("photos of each class", *COUNTS), rows))
     print()
