@@ -94,12 +94,6 @@ def export(
     licence: Annotated[
         str | None, typer.Option(help="The model's licence, for its card.", show_default="not known")
     ] = None,
-    image_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HEIGHT,WIDTH", help="For a network that takes images of any size.", show_default="its own"
-        ),
-    ] = None,
     data: Data = None,
     calibration: CalibrationOptions,
     card: CardOptions,
@@ -115,7 +109,7 @@ def export(
     from cifar_edge.export.source import load_source
     from cifar_edge.export.write import export as export_files
 
-    network = load_source(keras_file, card.labels, card.black_and_white or (0.0, 255.0), _size(image_size))
+    network = load_source(keras_file, card.labels, card.black_and_white or (0.0, 255.0), card.size)
     images = _photos_of(network) if network.photos else _cifar10_for(network, keras_file, data)
     chosen = calibration.images(images, network)
     first, *_, last = network.labels
@@ -150,19 +144,6 @@ def _cifar10_for(network: Source, keras_file: Path, data: str | None) -> Cifar10
 
     # Networks of other classes are only compared on these, so the images of the package do.
     return load_or_fetch(data or (Run(keras_file.parent).data_source if network.of_cifar10 else "sample"))
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """Return height and width, of which one number is both; raise `UsageError` if they are none."""
-    if text is None:
-        return None
-    try:
-        height, width = map(int, text.split(",")) if "," in text else (int(text), int(text))
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 1:
-        raise UsageError(f"--image-size {text}: give height and width in pixels, as in 224,224")
-    return height, width
 
 
 def print_exports(files: Sequence[Exported]) -> None:

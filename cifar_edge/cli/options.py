@@ -77,6 +77,16 @@ class CardOptions:
         ),
     ] = None
 
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHT,WIDTH",
+            help="For a network that takes images of any size.",
+            show_default="its own",
+            rich_help_panel="Models without a card",
+        ),
+    ] = None
+
     @functools.cached_property  # read once: it may be a pipe
     def labels(self) -> tuple[str, ...] | None:
         """Class names; None if they are not given."""
@@ -100,11 +110,25 @@ class CardOptions:
             raise UsageError(f"--pixel-range {self.pixel_range}: give two different numbers, as in 0,1")
         return low, high
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width in pixels, of which one number is both; None if they are not given."""
+        if self.image_size is None:
+            return None
+        text = self.image_size
+        try:
+            height, width = map(int, text.split(",")) if "," in text else (int(text), int(text))
+        except ValueError:
+            height = width = 0
+        if min(height, width) < 1:
+            raise UsageError(f"--image-size {text}: give height and width in pixels, as in 224,224")
+        return height, width
+
     def load(self, model: str | Path) -> EdgeModel:
         """Load a model."""
         from cifar_edge.tflite.model import EdgeModel
 
-        return EdgeModel(model, labels=self.labels, pixel_range=self.black_and_white)
+        return EdgeModel(model, labels=self.labels, pixel_range=self.black_and_white, image_size=self.size)
 
 
 def _confidence(text: str) -> float | str:

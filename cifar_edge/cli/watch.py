@@ -93,7 +93,8 @@ def watch(
         from cifar_edge.classify.watch.unit import systemd_unit
 
         labels = "cifar10" if card.label_file == CIFAR10 else card.label_file
-        options = {"labels": labels, "pixel_range": card.pixel_range, "on_label": action.on_label, **vars(loop)}
+        said = {"labels": labels, "pixel_range": card.pixel_range, "image_size": card.image_size}
+        options = {**said, "on_label": action.on_label, **vars(loop)}
         typer.echo(systemd_unit(folders or [], output, chosen, hook, **options, **vars(rows)), nl=False)
         return
     if not folders:

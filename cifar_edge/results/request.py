@@ -43,9 +43,10 @@ def request(
     link: bool = False,
 ) -> bytes:
     """Return everything that decides about a run's rows and copies, as JSON in ASCII without a line break."""
+    size = f" for {model.width}x{model.height} pixels" if model.image_size else ""
     asked = {
         "version of cifar-edge": __version__,
-        "model": f"{model.path.name} with sha256 {hashlib.sha256(model.content).hexdigest()}",
+        "model": f"{model.path.name} with sha256 {hashlib.sha256(model.content).hexdigest()}{size}",
         "choice of labels": model.labels,
         "pixel range": model.pixel_range,
         "working folder": None if places == absolute(places) else str(Path.cwd()),

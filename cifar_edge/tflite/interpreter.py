@@ -50,9 +50,22 @@ def load_interpreter(
     Raises:
         ModelError: not a TFLite model that runs here.
     """
+    return allocated(open_interpreter(content, threads, name), shape, name)
+
+
+def open_interpreter(content: bytes, threads: int = 1, name: str = IN_MEMORY) -> Any:
+    """Return LiteRT's interpreter of a file's bytes, which knows shapes but has no memory yet; else as the above."""
     try:
         with silenced():
-            interpreter: Any = Interpreter(model_content=content, num_threads=threads)
+            return Interpreter(model_content=content, num_threads=threads)
+    except Exception as error:
+        raise refusal(name, error) from error
+
+
+def allocated(interpreter: Any, shape: tuple[int, ...] | None = None, name: str = IN_MEMORY) -> Any:
+    """Give an interpreter the shape of its input, if it is to be another one, and its memory; return it."""
+    try:
+        with silenced():
             if shape:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
             interpreter.allocate_tensors()

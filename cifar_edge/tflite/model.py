@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 
 from cifar_edge.errors import ModelError, UsageError
 from cifar_edge.tflite.card import MOST_LABELS, MOST_PIXELS, Card, read_card
-from cifar_edge.tflite.interpreter import load_interpreter, refusal
+from cifar_edge.tflite.interface import Size, interface_of
+from cifar_edge.tflite.interpreter import allocated, load_interpreter, open_interpreter, refusal
 from cifar_edge.tflite.names import MODELS, find_model, read_model
+from cifar_edge.tflite.shapes import objection
 from cifar_edge.tflite.trial import try_out
 
 BATCH = 32  # small images of one call, where the graph can
@@ -40,6 +41,7 @@ class EdgeModel:
         threads: how many LiteRT may use for one image.
         labels: class names in the order of the outputs, if there is no card to say them.
         pixel_range: what the input takes for black and white, if there is no card to say it.
+        image_size: height and width in pixels, for a graph that takes images of any size.
 
     Attributes:
         path: where it came from.
@@ -49,8 +51,9 @@ class EdgeModel:
             the card says something else; "" if nothing.
         labels: class names, in the order of the outputs.
         pixel_range: what the input takes for black and white.
-        height: of the input, in pixels.
-        width: of the input, in pixels.
+        image_size: as given.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
         dtype: of the graph's input: float32, uint8, int8 or int16.
         input_quantization: the input's scale and zero point; scale 0 if it is float.
         output_quantization: the output's.
@@ -67,13 +70,14 @@ class EdgeModel:
         threads: int = 1,
         labels: Sequence[str] | None = None,
         pixel_range: tuple[float, float] | None = None,
+        image_size: Size | None = None,
     ) -> None:
         found = find_model(path)
         content = read_model(found)
         card = read_card(content, found)
         if found.parent != MODELS:
-            try_out(content, found)
-        self._set_up(content, found, card, threads, labels, pixel_range)
+            try_out(content, found, image_size)
+        self._set_up(content, found, card, threads, labels, pixel_range, image_size)
 
     @classmethod
     def from_bytes(
@@ -83,10 +87,11 @@ class EdgeModel:
         threads: int = 1,
         labels: Sequence[str] | None = None,
         pixel_range: tuple[float, float] | None = None,
+        image_size: Size | None = None,
     ) -> Self:
         """Make a model of a `.tflite` file's bytes; `name` stands for its path, the rest is as for the class."""
         model = cls.__new__(cls)
-        model._set_up(content, Path(name), read_card(content, Path(name)), threads, labels, pixel_range)
+        model._set_up(content, Path(name), read_card(content, Path(name)), threads, labels, pixel_range, image_size)
         return model
 
     def _set_up(
@@ -97,13 +102,18 @@ class EdgeModel:
         threads: int,
         labels: Sequence[str] | None,
         pixel_range: tuple[float, float] | None,
+        image_size: Size | None,
     ) -> None:
-        self.path, self.content, self.card, self._threads = path, content, card, threads
-        interpreter = load_interpreter(content, threads, name=str(path))
-        classes = self._read_graph(interpreter)
+        self.path, self.content, self.card, self.image_size, self._threads = path, content, card, image_size, threads
+        interpreter = open_interpreter(content, threads, str(path))
+        self._read_graph(interpreter)
+        classes = self._interface.classes
+        self.accelerated = self._is_accelerated(interpreter)
         self._free: dict[int, list[Any]] = {1: [interpreter], BATCH: []}  # by images a call; those no thread is using
         if card:
             self._check_card(card, classes)
+        if labels is not None and len(labels) == 1 == self._interface.outputs:
+            labels = (f"not {labels[0]}", *labels)
         if labels is not None and len(labels) != classes:
             raise UsageError(f"{path}: {len(labels)} labels for {classes} outputs; give as many, in the outputs' order")
         natural = _natural_range(self.dtype, *self.input_quantization)
@@ -118,6 +128,8 @@ class EdgeModel:
         small = self.height * self.width <= SMALL
         if card is None:
             self._logits = not are_probabilities(self.predict(self._noise(BATCH // 4 if small else 1)))
+        if self._logits and self._interface.outputs == 1:
+            raise ModelError(f"{path}: {objection((1, self.height, self.width, 3), (1, 1))}")
         if self.dtype.kind in "iu" and small:
             self._batches = self._does_batches(self._noise(BATCH))
         self.note = self._overruled(card, labels, pixel_range) if card else self._assumed(labels, pixel_range)
@@ -128,27 +140,33 @@ class EdgeModel:
         shape = (count, self.height, self.width, 3)
         return np.random.default_rng(0).integers(0, bright if count > 1 else 256, shape, np.uint8)
 
-    def _read_graph(self, interpreter: Any) -> int:
-        """Take over what the graph says of its input and output; return the number of classes."""
+    def _is_accelerated(self, interpreter: Any) -> bool:
         try:
-            sources, targets = interpreter.get_input_details(), interpreter.get_output_details()
-            self.accelerated = any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
+            return any(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
         except Exception as error:  # such as for a name that is not UTF-8
             raise refusal(str(self.path), error) from error
-        takes, gives = ([detail["shape"].tolist() for detail in details] for details in (sources, targets))
-        kinds = {np.dtype(detail["dtype"]).kind for detail in (*sources, *targets)}
-        is_classifier = [shape[::3] for shape in takes] == [[1, 3]] and [shape[:-1] for shape in gives] == [[1]]
-        if not is_classifier or len(takes[0]) != 4 or not kinds <= set("fiu"):
-            raise ModelError(
-                f"{self.path}: not an image classifier: takes {reprlib.repr(takes)} and gives {reprlib.repr(gives)}, "
-                "but should take one image [1, height, width, 3] and give one row of scores [1, classes]"
-            )
+
+    def _read_graph(self, interpreter: Any) -> None:
+        """Take over what the graph says of its input and output."""
+        try:
+            sources, targets = interpreter.get_input_details(), interpreter.get_output_details()
+        except Exception as error:  # as above
+            raise refusal(str(self.path), error) from error
+        takes, gives = ([_shape(detail) for detail in details] for details in (sources, targets))
+        any_size = any(None in shape[1:] for shape in takes)
+        if not any_size:
+            allocated(interpreter, None, str(self.path))
+        if not {np.dtype(detail["dtype"]).kind for detail in (*sources, *targets)} <= set("fiu"):
+            raise ModelError(f"{self.path}: not an image classifier: takes or gives other than numbers")
+        self._interface = interface_of(str(self.path), takes, gives, self.image_size)
         (source,), (target,) = sources, targets
-        self.height, self.width = takes[0][1:3]
+        self.height, self.width = self._interface.height, self._interface.width
+        if any_size:
+            allocated(interpreter, self._interface.entering(self._noise(1)).shape, str(self.path))
         self.dtype: np.dtype[Any] = np.dtype(source["dtype"])
         self.input_quantization, self.output_quantization = _quantization(source), _quantization(target)
         self._input, self._output = source["index"], target["index"]
-        classes = int(gives[0][1])
+        classes = self._interface.classes
         if not (0 < self.height * self.width <= MOST_PIXELS and 0 < classes <= MOST_LABELS):
             raise ModelError(
                 f"{self.path}: takes {self.width}x{self.height} pixels and has {classes} classes; "
@@ -157,7 +175,6 @@ class EdgeModel:
         for scale, _ in (self.input_quantization, self.output_quantization):
             if not 0 <= scale < math.inf:
                 raise ModelError(f"{self.path}: is quantized with a scale of {scale:g}; export it again")
-        return classes
 
     @staticmethod
     def _overruled(card: Card, labels: Sequence[str] | None, pixel_range: tuple[float, float] | None) -> str:
@@ -200,7 +217,7 @@ class EdgeModel:
                 f"{self.path}: takes uint8 images (N, {self.height}, {self.width}, 3), "
                 f"not {images.dtype} {images.shape}"
             )
-        probabilities = np.empty((len(images), len(self.labels)), np.float32)
+        probabilities = np.empty((len(images), self._interface.outputs), np.float32)
         batched = len(images) // BATCH * BATCH if self._batches else 0
         for first, last, size in ((0, batched, BATCH), (batched, len(images), 1)):
             for start in range(first, last, size):
@@ -208,24 +225,28 @@ class EdgeModel:
         scale, zero_point = self.output_quantization
         if scale:
             probabilities = (probabilities - zero_point) * np.float32(scale)
+        if self._interface.outputs == 1:
+            return np.hstack([1 - probabilities, probabilities])
         return _softmax(probabilities) if self._logits else probabilities
 
     def _scores(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """Return the output for one image or `BATCH` images, from an interpreter that no other thread uses."""
         free = self._free[len(images)]
+        entering = self._interface.entering(images)
         try:
             interpreter = free.pop()
         except IndexError:
-            interpreter = load_interpreter(self.content, self._threads, images.shape, str(self.path))
-        encoded = images if self._takes_bytes else self._encoding[images]
+            interpreter = load_interpreter(self.content, self._threads, entering.shape, str(self.path))
+        encoded = entering if self._takes_bytes else self._encoding[entering]
         try:
             interpreter.set_tensor(self._input, encoded)
             interpreter.invoke()
-            scores: NDArray[Any] = interpreter.get_tensor(self._output)
+            output: NDArray[Any] = interpreter.get_tensor(self._output)
         except Exception as error:
             raise refusal(str(self.path), error) from error
-        if scores.shape != (len(images), len(self.labels)):
-            raise ModelError(f"{self.path}: gives scores {scores.shape} for {len(images)} images; export it again")
+        scores = self._interface.leaving(output, len(images))
+        if scores is None:
+            raise ModelError(f"{self.path}: gives scores {output.shape} for {len(images)} images; export it again")
         free.append(interpreter)
         return scores
 
@@ -264,6 +285,11 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def _shape(detail: Mapping[str, Any]) -> list[int | None]:
+    """Return a tensor's shape, None where it may have any size."""
+    return [None if size < 0 else size for size in detail["shape_signature"].tolist() or detail["shape"].tolist()]
 
 
 def _quantization(detail: Mapping[str, Any]) -> tuple[float, int]:

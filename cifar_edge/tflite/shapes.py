@@ -20,7 +20,7 @@ def objection(takes: Any, gives: Any) -> str:
         case _, _, 3:
             return "takes images of any size; say which size (--image-size)"
         case _, _, 1:
-            return "takes grey images, of one channel; only networks for RGB images are read"
+            return "takes grey images, of one channel; export reads networks for RGB images"
         case 3, _, _:
             return "takes its channels first (3, height, width); convert it to channels last (height, width, 3)"
         case _:

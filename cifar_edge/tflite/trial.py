@@ -22,6 +22,7 @@ from cifar_edge.system.child import command_of, environment, limit_memory
 from cifar_edge.system.files import atomic, cache_dir
 from cifar_edge.system.opening import open_ours
 from cifar_edge.system.silence import silenced
+from cifar_edge.tflite.interface import Size
 from cifar_edge.tflite.interpreter import VERSION, random_pixels, refusal
 
 MEMORY = 1 << 30
@@ -33,7 +34,7 @@ SECONDS = 60.0
 PASSED = "passed"
 
 
-def try_out(content: bytes, path: Path) -> None:
+def try_out(content: bytes, path: Path, size: Size | None = None) -> None:
     """Load a model in a process of its own and classify one image there, unless it passed before.
 
     Only a pass is remembered: a crash may have been the memory's or the machine's fault. Without a writable cache
@@ -42,14 +43,18 @@ def try_out(content: bytes, path: Path) -> None:
     Args:
         content: of the `.tflite` file.
         path: of the file, for errors.
+        size: height and width in pixels, for a graph that takes images of any size.
 
     Raises:
+        UsageError: a size for a graph that has its own.
         ModelError: it crashes LiteRT, takes more than `MEMORY` or `SECONDS`, or is no image classifier.
     """
-    mark = cache_dir() / "tried" / f"{hashlib.sha256(content).hexdigest()}-litert-{VERSION}-{platform.machine()}"
+    given = [str(pixels) for pixels in size or ()]
+    kind = "-".join([hashlib.sha256(content).hexdigest(), "litert", VERSION, platform.machine(), *given])
+    mark = cache_dir() / "tried" / kind
     if _is_set(mark):
         return
-    command = command_of("cifar_edge.tflite.trial", str(path))
+    command = command_of("cifar_edge.tflite.trial", str(path), *given)
     try:
         child = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, env=environment())  # noqa: S603 - ourselves
     except subprocess.TimeoutExpired:
@@ -70,20 +75,23 @@ def try_out(content: bytes, path: Path) -> None:
 
 
 def main() -> None:
-    """Try the model whose bytes come on stdin and whose name is the argument; print `PASSED`, or the error."""
+    """Try the model whose bytes come on stdin; arguments are its name, and height and width if it has none of its own.
+
+    Prints `PASSED`, or the error.
+    """
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr] # for any file's name
-    content, name = sys.stdin.buffer.read(), sys.argv[1]
+    content, name, *given = sys.stdin.buffer.read(), *sys.argv[1:]
     with silenced():
-        verdict = _verdict(content, name)
+        verdict = _verdict(content, name, (int(given[0]), int(given[1])) if given else None)
     print(verdict)
 
 
-def _verdict(content: bytes, name: str) -> str:
+def _verdict(content: bytes, name: str, size: Size | None) -> str:
     from cifar_edge.tflite.model import EdgeModel  # which tries what it loads
 
     limit_memory(_allowed(content))
     try:
-        model = EdgeModel.from_bytes(content, name)
+        model = EdgeModel.from_bytes(content, name, image_size=size)
         model.predict(random_pixels((1, model.height, model.width, 3), np.uint8))
     except MemoryError as error:
         return str(refusal(name, error))

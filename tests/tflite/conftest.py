@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save the processes of some forty models."""
-    monkeypatch.setattr("cifar_edge.tflite.model.try_out", lambda content, path: None)
+    monkeypatch.setattr("cifar_edge.tflite.model.try_out", lambda content, path, size=None: None)

@@ -138,8 +138,8 @@ def changed(name: str, change: Callable[[Any, Any, Any], None]) -> bytes:
         (lambda graph, source, target: setattr(source, "type", 5), "not a TFLite model that runs here"),
         (lambda graph, source, target: setattr(graph, "operators", []), "not a TFLite model .*data is null"),
         (lambda graph, source, target: setattr(graph.tensors[graph.operators[1].inputs[1]], "buffer", 0), ".*data"),
-        (lambda graph, source, target: setattr(graph, "inputs", []), r"not an image classifier: takes \[\] and gives"),
-        (lambda graph, source, target: setattr(graph, "outputs", []), r"not an image classifier: .* gives \[\],"),
+        (lambda graph, source, target: setattr(graph, "inputs", []), r"not an image classifier: takes 0 tensors"),
+        (lambda graph, source, target: setattr(graph, "outputs", []), r"not an image classifier: .* gives 0,"),
         (lambda graph, source, target: setattr(graph, "outputs", graph.inputs), "not an image classifier"),
         (lambda graph, source, target: setattr(graph, "outputs", [*graph.outputs, 3]), "not an image classifier"),
     ],
@@ -186,3 +186,54 @@ def test_loading_takes_no_more_than_one_large_image(name: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1.5 * 1024 * 1024 * 3 * (1 + model.dtype.itemsize)
+
+
+def converted(image: Any, scores: Any) -> bytes:
+    import tensorflow as tf
+
+    content: bytes = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, scores)).convert()
+    return content
+
+
+def level(image: Any, axes: tuple[int, ...] = (1, 2, 3)) -> Any:
+    """Return how bright an image of 0-255 is, 0-1, as (N, 1)."""
+    return keras.ops.reshape(keras.ops.mean(image, axes) / 255, (-1, 1))
+
+
+DARK_AND_BRIGHT = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (10, 240)])
+
+
+@pytest.mark.parametrize("layout", ["grey", "channels first", "four dimensions", "sigmoid", "any size"])
+def test_layouts_of_other_peoples_models(layout: str, tmp_path: Path) -> None:
+    shape = {"grey": (8, 8, 1), "channels first": (3, 8, 8), "any size": (None, None, 3)}.get(layout, (8, 8, 3))
+    image = keras.Input(shape, batch_size=1)
+    bright = level(image)
+    scores = bright if layout == "sigmoid" else keras.ops.concatenate([1 - bright, bright], axis=1)
+    if layout == "four dimensions":
+        scores = keras.ops.reshape(scores, (1, 1, 1, 2))
+    (tmp_path / "m.tflite").write_bytes(converted(image, scores))
+    size = (8, 8) if layout == "any size" else None
+    model = EdgeModel(tmp_path / "m.tflite", labels=["bright"] if layout == "sigmoid" else None, image_size=size)
+    answers = model.predict(DARK_AND_BRIGHT)
+    np.testing.assert_allclose(answers, [[245 / 255, 10 / 255], [15 / 255, 240 / 255]], atol=1e-3)
+    assert model.labels == (("not bright", "bright") if layout == "sigmoid" else ("0", "1"))
+    assert (model.height, model.width) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("layout", "reason"),
+    [
+        ("any size", "takes images of any size; say which size \\(--image-size\\)"),
+        ("batch", "takes 4 images at a time"),
+        ("one number", "gives one number, which is no probability"),
+    ],
+)
+def test_what_would_answer_nonsense_is_refused(layout: str, reason: str, tmp_path: Path) -> None:
+    image = keras.Input(
+        (None, None, 3) if layout == "any size" else (8, 8, 3), batch_size=4 if layout == "batch" else 1
+    )
+    bright = level(image)
+    scores = 100 * bright if layout == "one number" else keras.ops.concatenate([1 - bright, bright], axis=1)
+    (tmp_path / "m.tflite").write_bytes(converted(image, scores))
+    with pytest.raises(ModelError, match=rf"m\.tflite: .*{reason}"):
+        EdgeModel(tmp_path / "m.tflite")

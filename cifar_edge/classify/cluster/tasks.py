@@ -46,6 +46,7 @@ class Job:
         content: of that file.
         labels: class names, for a model without a card.
         pixel_range: its black and white, for a model without a card.
+        image_size: height and width in pixels, for a model that takes images of any size.
         options: of `classifier`.
         output: a folder of Parquet files; a URI, or a path that all machines share.
         shared: files that all machines can read, see `shared_files`.
@@ -55,6 +56,7 @@ class Job:
     content: bytes
     labels: tuple[str, ...]
     pixel_range: tuple[float, float]
+    image_size: tuple[int, int] | None
     options: Options
     output: str
     shared: tuple[tuple[str, ...], ...]
@@ -63,8 +65,8 @@ class Job:
     def of(cls, setup: Setup, output: Path | Uri, shared: Iterable[tuple[str, ...]]) -> Job:
         """Pack a model whose file is on this machine."""
         model, options, _ = setup
-        content, labels, pixel_range = model.content, model.labels, model.pixel_range
-        return cls(model.path.name, content, labels, pixel_range, options, str(output), tuple(shared))
+        card = model.labels, model.pixel_range, model.image_size
+        return cls(model.path.name, model.content, *card, options, str(output), tuple(shared))
 
 
 def grouped(
@@ -171,6 +173,8 @@ def _prepared(reference: Any) -> tuple[Callable[[Sequence[str]], list[Row]], Fol
     import ray
 
     job: Job = ray.get(reference)
-    model = EdgeModel.from_bytes(job.content, job.model, labels=job.labels, pixel_range=job.pixel_range)
+    model = EdgeModel.from_bytes(
+        job.content, job.model, labels=job.labels, pixel_range=job.pixel_range, image_size=job.image_size
+    )
     setup = Setup(model, job.options, workers=1)
     return classifier(setup, photo_memory(processors())), folder_at(place_of(job.output)), job.shared
