@@ -11,6 +11,9 @@ from PIL import Image
 
 from cifar_edge.errors import ImageError
 
+CONTAINERS = ("HEIC", "AVIF")
+"""Formats that know themselves what decoding takes, see `photos.heif`."""
+
 SMALL = 1 << 16
 """Bytes of a file that no decoder can work on for long before it knows the picture's size."""
 
@@ -71,6 +74,8 @@ def cost_of(image: Image.Image, pixels: int) -> Cost:
         if scans > 1:
             memory += _coefficients(image, pixels)
         return Cost(memory, work * scans)
+    if image.format in CONTAINERS:
+        return Cost(memory + image.memory, work)  # type: ignore[attr-defined]
     if image.format == "TIFF":
         tiles, area = _tiles(image)
         work = max(work, tiles * area) + TILE * tiles
@@ -98,7 +103,7 @@ def may_take_long_to_open(file: BinaryIO, size: int) -> bool:
             return size > MOST_BYTES or not _is_short_jpeg_header(file)
         if start.startswith(b"\x89PNG"):
             return size > MOST_BYTES or not _is_short_png_header(file)
-        return size > (MOST_BYTES if start[8:] == b"WEBP" else MOST_UNREAD)
+        return size > (MOST_BYTES if start[8:] == b"WEBP" or start[4:8] == b"ftyp" else MOST_UNREAD)
     finally:
         file.seek(0)
 
