@@ -48,7 +48,7 @@ class _Photo(Image.Image):
         """Return the pixels, reduced by `_block`."""
         raise NotImplementedError
 
-    def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:  # type: ignore[override]
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
         """Have it reduced by 1, 2, 4 or 8, as a JPEG, so that it is at least `size`, (width, height)."""
         del mode
         if size:
@@ -163,8 +163,9 @@ def _libheif() -> Any:
 
 
 def _turned(image: Image.Image, turn: Turn) -> Image.Image:
-    quarters = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
-    mirrors = {0: Image.Transpose.FLIP_TOP_BOTTOM, 1: Image.Transpose.FLIP_LEFT_RIGHT}
-    for way in (quarters.get(turn.quarters), mirrors.get(turn.mirror)):
-        image = image if way is None else image.transpose(way)
-    return image
+    quarters = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+    if turn.quarters:
+        image = image.transpose(quarters[turn.quarters - 1])
+    if turn.mirror is None:
+        return image
+    return image.transpose((Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.FLIP_LEFT_RIGHT)[turn.mirror])
