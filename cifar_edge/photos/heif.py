@@ -82,9 +82,9 @@ class HeicPhoto(_Photo):
     def _open(self) -> None:
         self._container.check_whole(self._content)
         self._heif = heif = _libheif().open_heif(self._content)
+        if not len(heif) or not heif.info["primary"]:  # what is left is another picture of the file, such as a tile
+            raise ImageError("damaged, or of no kind of HEIC that libheif can read")
         self.info, self._size, self._mode = dict(heif.info), heif.size, heif.mode
-        if not self.info["primary"]:  # it takes another picture of the file, such as a tile
-            raise ImageError("damaged: of no kind of HEIC that libheif can read")
         chroma, deep = self.info.get("chroma", 0), 1 + (self.info["bit_depth"] > 8)
         planes = deep * (SAMPLES.get(chroma, 1.0) + heif.has_alpha)
         more = len(heif.mode) + (3 * deep if chroma == 422 else 0)  # which alone is made 4:4:4 on the way
