@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from operator import mul
 from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
 from cifar_edge.errors import ImageError
-
-CONTAINERS = ("HEIC", "AVIF")
-"""Formats that know themselves what decoding takes, see `photos.heif`."""
 
 SMALL = 1 << 16
 """Bytes of a file that no decoder can work on for long before it knows the picture's size."""
@@ -45,6 +43,20 @@ TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS = 322, 323, 324
 """Tags of a TIFF (TIFF 6.0, section 8 and 15)."""
 
 
+class ContainerPhoto(Image.Image):
+    """A HEIC or AVIF, opened by `photos.heif`.
+
+    Attributes:
+        memory: bytes that decoding takes.
+    """
+
+    memory = 0.0
+
+    def thumbnails(self) -> Iterator[Image.Image]:
+        """Yield the container's own thumbnails, opened, the smallest first."""
+        raise NotImplementedError
+
+
 class Cost(NamedTuple):
     """Of decoding one photo.
 
@@ -74,8 +86,8 @@ def cost_of(image: Image.Image, pixels: int) -> Cost:
         if scans > 1:
             memory += _coefficients(image, pixels)
         return Cost(memory, work * scans)
-    if image.format in CONTAINERS:
-        return Cost(memory + image.memory, work)  # type: ignore[attr-defined]
+    if isinstance(image, ContainerPhoto):
+        return Cost(memory + image.memory, work)
     if image.format == "TIFF":
         tiles, area = _tiles(image)
         work = max(work, tiles * area) + TILE * tiles

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.colour import NOT_RGB, ink_to_srgb, to_srgb
-from cifar_edge.photos.cost import CONTAINERS, SMALL, cost_of, may_take_long_to_open
+from cifar_edge.photos.cost import SMALL, ContainerPhoto, cost_of, may_take_long_to_open
 from cifar_edge.photos.repair import MOST_REPAIRED, repaired
 from cifar_edge.photos.samples import decode_samples
 from cifar_edge.photos.whole import is_cut_off
@@ -28,7 +28,7 @@ from cifar_edge.system.opening import Identity, open_regular
 PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats that Pillow opens; those in a container are opened by `photos.heif`."""
 
-FORMATS = (*PILLOW, *CONTAINERS)
+FORMATS = (*PILLOW, "HEIC", "AVIF")
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"),
@@ -112,7 +112,7 @@ def load(
             decoded = partial(decode, wanted=wanted, memory=memory, work=work)
             image = _thumbnail(photo, height, width, decoded) if exif_thumbnails else None
             if image is None:
-                image = decoded(photo) if photo.format in CONTAINERS else _whole(photo, file, decoded)
+                image = _whole(photo, file, decoded)
             image = _upright(image, photo)
             rgb = ink_to_srgb(image, photo.info, wanted) if image.mode in NOT_RGB else _to_rgb(image)
             return to_srgb(_fit(rgb, height, width, fit), image.mode, photo.info)
@@ -201,6 +201,15 @@ def _repaired(file: BinaryIO, pixels: Callable[[BinaryIO], NDArray[np.uint8]]) -
     return versions[0] if versions and all(np.array_equal(versions[0], other) for other in versions) else None
 
 
+def _whole(photo: Image.Image, file: BinaryIO, decoded: Callable[..., Image.Image]) -> Image.Image:
+    """Return a photo decoded; raise `OSError` if pixels are missing."""
+    if isinstance(photo, ContainerPhoto):
+        return decoded(photo)
+    if is_cut_off(photo, file):
+        raise OSError("truncated: ends in zeros where pixels belong; copy it again")
+    return decode_samples(photo, file, decoded)
+
+
 def _what_it_is(file: BinaryIO) -> str:
     """Return why Pillow does not open a file."""
     file.seek(0)
@@ -270,9 +279,8 @@ def _thumbnail(
 
 def _thumbnails(photo: Image.Image) -> Iterator[Image.Image]:
     """Return thumbnails, opened: those of a HEIC or AVIF, else the one in the EXIF data (JEITA CP-3451, 4.5.4)."""
-    if photo.format in CONTAINERS:
-        thumbnails: Iterator[Image.Image] = photo.thumbnails()  # type: ignore[attr-defined]
-        return thumbnails
+    if isinstance(photo, ContainerPhoto):
+        return photo.thumbnails()
     place = photo.getexif().get_ifd(ExifTags.IFD.IFD1)
     start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
     content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]

@@ -10,6 +10,7 @@ from PIL import AvifImagePlugin, ExifTags, Image
 
 from cifar_edge.errors import ImageError
 from cifar_edge.photos.boxes import HEAD, Container, Turn, brands
+from cifar_edge.photos.cost import ContainerPhoto
 
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 AVIF_BRANDS = {b"avif", b"avis"}
@@ -25,14 +26,8 @@ BAND = 1 << 20
 """Bytes of decoded pixels that are reduced at once."""
 
 
-class _Photo(Image.Image):
-    """A photo whose container says what is up and what is cropped: its EXIF orientation does not count.
-
-    Attributes:
-        memory: bytes that decoding takes.
-    """
-
-    memory = 0.0
+class _Photo(ContainerPhoto):
+    """A photo whose container says what is up and what is cropped: its EXIF orientation does not count."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
