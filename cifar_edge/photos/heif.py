@@ -79,7 +79,8 @@ class HeicPhoto(_Photo):
         self._heif = heif = _libheif().open_heif(self._content)
         if not len(heif) or not heif.info["primary"]:  # what is left is another picture of the file, such as a tile
             raise ImageError("damaged, or of no kind of HEIC that libheif can read")
-        self.info, self._size, self._mode = dict(heif.info), heif.size, heif.mode
+        self.info = {key: value for key, value in heif.info.items() if value is not None}
+        self._size, self._mode = heif.size, heif.mode
         chroma, deep = self.info.get("chroma", 0), 1 + (self.info["bit_depth"] > 8)
         planes = deep * (SAMPLES.get(chroma, 1.0) + heif.has_alpha)
         more = len(heif.mode) + (3 * deep if chroma == 422 else 0)  # which alone is made 4:4:4 on the way

@@ -20,6 +20,7 @@ from cifar_edge.photos.own_process import Reader
 from tests.conftest import PHOTOS
 from tests.photos import containers
 from tests.photos.containers import FORMATS, Item, clap, coded, container, grid, imir, irot, ispe, item
+from tests.photos.profiles import in_srgb, profile
 
 PHOTO = PHOTOS / "bird" / "kingfisher.jpg"
 SIDE = 32
@@ -72,6 +73,13 @@ def test_tiles_and_deep_colours(photo: Image.Image) -> None:
     deep = (np.asarray(image).astype("<u2") << 8).tobytes()
     pillow_heif.from_bytes("RGB;16", image.size, deep).save(file, quality=95)
     assert off(file.getvalue(), image) < 3
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("space", ["Display P3", "Adobe RGB"])
+def test_colours_are_those_of_the_profile(space: str, suffix: str, photo: Image.Image) -> None:
+    pixels = load(io.BytesIO(coded(photo, suffix, icc_profile=profile(space))), SIDE, SIDE)
+    assert np.abs(pixels - in_srgb(shown(photo), space)).mean() < 2
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
