@@ -72,7 +72,7 @@ formats: $(addsuffix /model.keras,$(FORMATS))
 photos: .venv/installed-all
 	$(BIN)/python -m cifar_edge.benchmarks.studies.photos tests/photos nano-float32 nano small-float32 small
 
-throughput: $(BENCH)/quick/exported
+throughput: $(BENCH)/quick/exported .venv/installed-dev
 	$(BIN)/python -m cifar_edge.benchmarks.studies.throughput $(BENCH)/quick/quick-int8.tflite
 
 test: .venv/installed-dev

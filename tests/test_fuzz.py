@@ -12,13 +12,25 @@ import sys
 import time
 from pathlib import Path
 
+import pillow_heif
 from PIL import Image
 
 from tests.conftest import PHOTOS, ROOT
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "2"))
 FILES = 200  # a round
-FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif", "TIFF": "tif"}
+FORMATS = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "BMP": "bmp",
+    "GIF": "gif",
+    "TIFF": "tif",
+    "HEIF": "heic",
+    "AVIF": "avif",
+}
+
+pillow_heif.register_heif_opener()
 
 
 def seeds() -> list[tuple[str, bytes]]:
@@ -36,6 +48,8 @@ def seeds() -> list[tuple[str, bytes]]:
             ("PNG", {}),
             *((name, frames) for name in ("WEBP", "GIF")),
             ("BMP", {}),
+            ("HEIF", {"exif": exif.tobytes(), "tile_size": 64, "thumbnails": [48]}),
+            ("AVIF", {"exif": exif}),
             *(("TIFF", {"compression": way}) for way in (None, "tiff_lzw", "tiff_deflate", "jpeg")),
         ]
         for name, options in ways:

@@ -11,8 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import PHOTOS, ROOT
+from tests.photos.containers import FORMATS, coded
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,15 @@ def test_a_photo_is_classified_with_the_base_install(command: Path, run: Path, t
     shipped = subprocess.run([command, "classify", photo, "-o", "-"], cwd=tmp_path, capture_output=True, text=True)
     assert "horse" in shipped.stdout
     assert "XNNPACK" not in result.stderr
+
+
+def test_heic_and_avif_are_read_with_the_base_install(command: Path, run: Path, tmp_path: Path) -> None:
+    with Image.open(PHOTOS / "horse" / "zaniskari.jpg") as photo:
+        for suffix in FORMATS:
+            (tmp_path / f"photo.{suffix}").write_bytes(coded(photo.resize((128, 96)), suffix))
+    arguments = ["classify", tmp_path, "--model", run / "cnn-int8.tflite", "-o", "-"]
+    result = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [bool(row["label"]) for row in csv.DictReader(io.StringIO(result.stdout))] == [True, True]
 
 
 def test_bench_and_evaluate_run_with_the_base_install(command: Path, run: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from cifar_edge import data
 from cifar_edge.data import Cifar10
+from cifar_edge.photos.decode import FORMATS, SUFFIXES
+from cifar_edge.photos.find import UNREAD
 from cifar_edge.training.networks import NETWORKS
 from tests.conftest import PHOTOS, ROOT, Outcome
 from tests.little import little_network
@@ -104,6 +106,18 @@ def test_the_python_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_run_elsewhere_is_in_the_readme_still() -> None:
     assert set(ELSEWHERE) <= set(commands())
+
+
+def test_what_is_read_and_what_is_not_stands_in_the_documents(cifar_edge: Callable[..., Outcome]) -> None:
+    read, unread = (ROOT / "docs" / "photos.md").read_text().split("## What is not read")
+    for text, suffixes in (
+        (read, SUFFIXES),
+        (unread, UNREAD),
+        (README.partition("photos are known by their")[2].partition(";")[0], SUFFIXES),
+    ):
+        assert sorted(re.findall(r"`(\.[0-9a-z]+)`", text)) == sorted(suffixes)
+    said = cifar_edge("classify", "--help").out.upper()
+    assert all(name in said and name in read.upper() for name in FORMATS)
 
 
 def test_every_file_the_readme_links_to_exists() -> None:

@@ -36,6 +36,8 @@ UNREADABLE = (OSError, SyntaxError, ValueError, ImageError)
 """Errors for damaged or too large files; the loops here skip them."""
 
 JPEG = (".jpg", ".jpeg", ".jfif")
+HEIC = (".heic", ".heif", ".hif")
+"""Suffixes by which other libraries choose a decoder, or find that they have none."""
 
 MOST = 500  # photos of a folder that is somebody's, perhaps a large one
 CHUNK = 64  # files a thread takes at a time where others' decoders are measured
@@ -72,9 +74,9 @@ def measure(
         "decoder's limit": lambda: _in_threads(lambda path: _decode(path, model), paths),
         "naive loop": lambda: list(naive_loop(paths, model.path)),
     }
-    if find_spec("cv2"):
+    if find_spec("cv2") and not _any_of(paths, HEIC):
         ways["OpenCV, reduced"] = lambda: _with_opencv(paths, model)
-    if find_spec("keras") and keras_file.exists() and readable and whole:
+    if find_spec("keras") and keras_file.exists() and readable and whole and not _any_of(paths, (*HEIC, ".avif")):
         ways["Keras"] = _with_keras(folder, keras_file, model)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for done, (_, (name, way)) in enumerate(itertools.product(range(rounds), ways.items()), start=1):
@@ -134,6 +136,10 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in map(Path, find([folder])) if path.is_file())
 
 
+def _any_of(paths: Sequence[Path], suffixes: tuple[str, ...]) -> bool:
+    return any(path.name.lower().endswith(suffixes) for path in paths)
+
+
 def _each(items: Sequence[Any], work: Callable[[Any], object]) -> float:
     start = time.perf_counter()
     for item in items:
@@ -171,7 +177,7 @@ def naive_loop(paths: Sequence[Path], model: Path) -> Iterator[int]:
 def _decode(path: Path, model: EdgeModel) -> None:
     """Decode as `images.load` does, and no more."""
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, decode.open_photo(file) as image:
             decode.decode(image, (decode.REDUCED * model.width, decode.REDUCED * model.height))
     except UNREADABLE:
         return

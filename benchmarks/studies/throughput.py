@@ -1,11 +1,12 @@
 """Photos a second: `cifar-edge classify` beside other ways. `python -m cifar_edge.benchmarks.studies.throughput MODEL`.
 
-Makes its own files (400 MB in a temporary folder), and prints throughput on 12-megapixel JPEGs and on
+Makes its own files (400 MB in a temporary folder), and prints throughput on 12-megapixel JPEGs, HEICs and AVIFs and on
 32x32 PNGs, where the time goes, memory for 2,000 and for 200,000 files, and how long the start takes.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import statistics
 import subprocess
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -32,6 +34,29 @@ def make_large(folder: Path, grain: float, count: int = 48) -> None:
     photos = sorted(PHOTOS.glob("*/*.jpg"))
     for number, scene in enumerate(itertools.islice(crops(photos, -(-count // len(photos))), count)):
         (folder / f"{number:03}.jpg").write_bytes(camera_jpeg(scene, (4032, 3024), number, grain))
+
+
+def make_phone(
+    folder: Path, suffix: str, count: int = 16, scenes: int = 4, size: tuple[int, int] = (4032, 3024)
+) -> None:
+    """Write HEICs, in tiles as phones make them, or AVIFs: parts of the real photos, with less grain than a camera's.
+
+    Coding one takes seconds, so there are a few scenes, and links to them.
+    """
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    photos = sorted(PHOTOS.glob("*/*.jpg"))
+    ways: dict[str, dict[str, Any]] = {
+        "heic": {"tile_size": 512, "thumbnails": [320], "enc_params": {"preset": "fast"}},
+        "avif": {"speed": 9},
+    }
+    for scene, part in enumerate(itertools.islice(crops(photos, 1), scenes)):
+        first = folder / f"{scene:03}.{suffix}"
+        with Image.open(io.BytesIO(camera_jpeg(part, size, scene, grain=1.5))) as photo:
+            photo.save(first, quality=60, **ways[suffix])
+        for number in range(scene + scenes, count, scenes):
+            (folder / f"{number:03}.{suffix}").hardlink_to(first)
 
 
 def make_small(folder: Path, count: int = 10_000) -> None:
@@ -95,6 +120,8 @@ def main(model: str) -> None:
         kinds: dict[str, Callable[[Path], None]] = {
             "48 JPEGs of 4032x3024": partial(make_large, grain=3),
             "48 grainy ones": partial(make_large, grain=6),
+            "16 HEICs of 4032x3024": partial(make_phone, suffix="heic"),
+            "16 AVIFs of 4032x3024": partial(make_phone, suffix="avif"),
             "10,000 PNGs of 32x32": make_small,
         }
         for kind, make in kinds.items():

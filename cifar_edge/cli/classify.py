@@ -105,9 +105,10 @@ def classify(
     ] = None,
     card: CardOptions,
 ) -> None:
-    """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF).
+    """Classify photos and whole folders of them (JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF).
 
-    Exit code 0: all photos are classified. 3: some could not be read; their rows say why.
+    Exit code 0: all photos are classified. 3: some could not be read; their rows say why. Raw files have no row: the
+    summary counts them.
     """
     if cluster is not None:
         if unusable := [f"--{name.replace('_', '-')}" for name, given in vars(local).items() if given]:
@@ -183,10 +184,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     if not summary.photos:
         return
     table("photos by class", ("class", "photos"), summary.by_label.most_common(), console)
-    if summary.left_out:
-        console.print(
-            f"{count_left_out(summary.left_out)}: not your photos; to classify them, name their folder itself"
-        )
+    for part, advice in count_left_out(summary.left_out):
+        console.print(f"{part}: {advice}")
     if summary.confusion and not summary.labelled:
         console.print("no accuracy: not every photo lies in a folder that is named as its class")
     if not summary.labelled:

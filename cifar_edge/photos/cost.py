@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from operator import mul
 from typing import Any, BinaryIO, NamedTuple
 
@@ -42,6 +43,20 @@ TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS = 322, 323, 324
 """Tags of a TIFF (TIFF 6.0, section 8 and 15)."""
 
 
+class ContainerPhoto(Image.Image):
+    """A HEIC or AVIF, opened by `photos.heif`.
+
+    Attributes:
+        memory: bytes that decoding takes.
+    """
+
+    memory = 0.0
+
+    def thumbnails(self) -> Iterator[Image.Image]:
+        """Yield the container's own thumbnails, opened, the smallest first."""
+        raise NotImplementedError
+
+
 class Cost(NamedTuple):
     """Of decoding one photo.
 
@@ -71,6 +86,8 @@ def cost_of(image: Image.Image, pixels: int) -> Cost:
         if scans > 1:
             memory += _coefficients(image, pixels)
         return Cost(memory, work * scans)
+    if isinstance(image, ContainerPhoto):
+        return Cost(memory + image.memory, work)
     if image.format == "TIFF":
         tiles, area = _tiles(image)
         work = max(work, tiles * area) + TILE * tiles
@@ -98,7 +115,7 @@ def may_take_long_to_open(file: BinaryIO, size: int) -> bool:
             return size > MOST_BYTES or not _is_short_jpeg_header(file)
         if start.startswith(b"\x89PNG"):
             return size > MOST_BYTES or not _is_short_png_header(file)
-        return size > (MOST_BYTES if start[8:] == b"WEBP" else MOST_UNREAD)
+        return size > (MOST_BYTES if start[8:] == b"WEBP" or start[4:8] == b"ftyp" else MOST_UNREAD)
     finally:
         file.seek(0)
 

@@ -6,7 +6,7 @@ import errno
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,16 +18,22 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cifar_edge.errors import ImageError, UsageError
 from cifar_edge.photos.colour import NOT_RGB, ink_to_srgb, to_srgb
-from cifar_edge.photos.cost import SMALL, cost_of, may_take_long_to_open
+from cifar_edge.photos.cost import SMALL, ContainerPhoto, cost_of, may_take_long_to_open
 from cifar_edge.photos.repair import MOST_REPAIRED, repaired
 from cifar_edge.photos.samples import decode_samples
 from cifar_edge.photos.whole import is_cut_off
 from cifar_edge.system.machine import MOST_FOR_A_PHOTO
 from cifar_edge.system.opening import Identity, open_regular
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""Formats that Pillow opens; those in a container are opened by `photos.heif`."""
 
-SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+FORMATS = (*PILLOW, "HEIC", "AVIF")
+
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"),
+    *(".tif", ".tiff", ".webp"),
+)
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -101,14 +107,12 @@ def load(
     check_fit(fit)
 
     def pixels(file: BinaryIO) -> NDArray[np.uint8]:
-        with Image.open(file, formats=FORMATS) as photo:
+        with open_photo(file) as photo:
             wanted = reduced * width, reduced * height
             decoded = partial(decode, wanted=wanted, memory=memory, work=work)
             image = _thumbnail(photo, height, width, decoded) if exif_thumbnails else None
             if image is None:
-                if is_cut_off(photo, file):
-                    raise OSError("truncated: ends in zeros where pixels belong; copy it again")
-                image = decode_samples(photo, file, decoded)
+                image = _whole(photo, file, decoded)
             image = _upright(image, photo)
             rgb = ink_to_srgb(image, photo.info, wanted) if image.mode in NOT_RGB else _to_rgb(image)
             return to_srgb(_fit(rgb, height, width, fit), image.mode, photo.info)
@@ -129,6 +133,24 @@ def load(
         raise
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise ImageError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+
+
+def open_photo(file: BinaryIO) -> Image.Image:
+    """Open a photo in one of `FORMATS`, without its pixels; its suffix does not matter."""
+    photo = None
+    if _is_container(file):
+        from cifar_edge.photos import heif  # few folders need it
+
+        photo = heif.opened(file)
+    return photo or Image.open(file, formats=PILLOW)
+
+
+def _is_container(file: BinaryIO) -> bool:
+    """Tell whether a file is a container of ISO/IEC 14496-12, as HEIC, AVIF and videos are."""
+    file.seek(0)
+    start = file.read(8)
+    file.seek(0)
+    return start.endswith(b"ftyp")
 
 
 def is_photo(name: str) -> bool:
@@ -159,7 +181,7 @@ def _open(path: str | Path | BinaryIO, work: float, seen: Identity | None) -> Bi
         return _if_quick_to_open(os.fdopen(descriptor, "rb"), size, work)
     # Without a file object too, whose making and closing ask for Python's lock again and again.
     try:
-        return io.BytesIO(os.read(descriptor, size))
+        return _if_quick_to_open(io.BytesIO(os.read(descriptor, size)), size, work)
     finally:
         os.close(descriptor)
 
@@ -179,6 +201,15 @@ def _repaired(file: BinaryIO, pixels: Callable[[BinaryIO], NDArray[np.uint8]]) -
     return versions[0] if versions and all(np.array_equal(versions[0], other) for other in versions) else None
 
 
+def _whole(photo: Image.Image, file: BinaryIO, decoded: Callable[..., Image.Image]) -> Image.Image:
+    """Return a photo decoded; raise `OSError` if pixels are missing."""
+    if isinstance(photo, ContainerPhoto):
+        return decoded(photo)
+    if is_cut_off(photo, file):
+        raise OSError("truncated: ends in zeros where pixels belong; copy it again")
+    return decode_samples(photo, file, decoded)
+
+
 def _what_it_is(file: BinaryIO) -> str:
     """Return why Pillow does not open a file."""
     file.seek(0)
@@ -189,7 +220,8 @@ def _what_it_is(file: BinaryIO) -> str:
 
 def _if_quick_to_open(file: BinaryIO, size: int, work: float) -> BinaryIO:
     file.seek(0)
-    if work < math.inf and may_take_long_to_open(file, size):
+    # A container may say anything of its pixels, and crash their decoder: always a matter for a process of its own.
+    if work < math.inf and (_is_container(file) or may_take_long_to_open(file, size)):
         file.close()
         raise SlowPhotoError("may take long to decode")
     return file
@@ -232,18 +264,27 @@ def decode(
 def _thumbnail(
     photo: Image.Image, height: int, width: int, decoded: Callable[[Image.Image], Image.Image]
 ) -> Image.Image | None:
-    """Return the thumbnail in a photo's EXIF data (JEITA CP-3451, 4.5.4), decoded; None if it will not do."""
+    """Return a thumbnail that a photo's file holds, decoded; None if none will do."""
     try:
-        place = photo.getexif().get_ifd(ExifTags.IFD.IFD1)
-        start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
-        content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]
-        thumbnail = Image.open(io.BytesIO(content), formats=["JPEG"])
-        # Of a picture with bars at two sides, or from before an edit, the aspect ratio is off by more than a pixel.
-        skew = abs(thumbnail.width * photo.height - thumbnail.height * photo.width)
-        fits = width <= thumbnail.width <= photo.width and height <= thumbnail.height <= photo.height
-        return decoded(thumbnail) if fits and skew <= max(photo.size) else None
+        for thumbnail in _thumbnails(photo):
+            # Of a picture with bars at two sides, or from before an edit, the aspect ratio is off by more than a pixel.
+            skew = abs(thumbnail.width * photo.height - thumbnail.height * photo.width)
+            fits = width <= thumbnail.width <= photo.width and height <= thumbnail.height <= photo.height
+            if fits and skew <= max(photo.size):
+                return decoded(thumbnail)
     except Exception:  # what is wrong with it does not matter, the photo itself is there
         return None
+    return None
+
+
+def _thumbnails(photo: Image.Image) -> Iterator[Image.Image]:
+    """Return thumbnails, opened: those of a HEIC or AVIF, else the one in the EXIF data (JEITA CP-3451, 4.5.4)."""
+    if isinstance(photo, ContainerPhoto):
+        return photo.thumbnails()
+    place = photo.getexif().get_ifd(ExifTags.IFD.IFD1)
+    start, size = (int(place[tag]) for tag in (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount))
+    content = photo.info["exif"].removeprefix(b"Exif\0\0")[start : start + size]
+    return iter([Image.open(io.BytesIO(content), formats=["JPEG"])])
 
 
 def _upright(image: Image.Image, photo: Image.Image) -> Image.Image:

@@ -24,7 +24,7 @@ from PIL import ExifTags, Image
 from cifar_edge import __version__
 from cifar_edge.errors import DataError, ImageError
 from cifar_edge.photos.cost import may_take_long_to_open
-from cifar_edge.photos.decode import FORMATS, REDUCED
+from cifar_edge.photos.decode import REDUCED, open_photo
 from cifar_edge.photos.own_process import TIMEOUT, Reader
 from cifar_edge.system.files import atomic, cache_dir, only_process, remove_leftovers
 from cifar_edge.system.machine import photo_memory
@@ -282,7 +282,7 @@ def _about(path: str, seen: Identity) -> tuple[int, int, float | None]:
             if may_take_long_to_open(file, _size(file)):
                 return 0, 0, None
             file.seek(0)
-            with Image.open(file, formats=FORMATS) as photo:
+            with open_photo(file) as photo:
                 width, height = photo.size
                 exif = photo.getexif()
                 if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):  # a quarter turn

@@ -6,7 +6,8 @@ Below a place that you name, these are no photos of yours, and are left out with
 - temporary names of programs, which begin with `~` or end in `UNFINISHED`
 - `FOREIGN` folders: trash, snapshots and thumbnails of NAS systems, archives and operating systems
 
-A file or folder that you name yourself is always taken.
+A file or folder that you name yourself is always taken. Raw files and others of `UNREAD` suffixes cannot be read; they
+are counted too.
 """
 
 from __future__ import annotations
@@ -53,6 +54,28 @@ FOREIGN = {
 }
 """Folders of Synology, QNAP, Nextcloud, Windows, macOS and Linux in which they keep files of their own."""
 
+UNREAD = {
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    *(
+        ".avifs",
+        ".heics",
+        ".heifs",
+        ".j2k",
+        ".jp2",
+        ".jpf",
+        ".jpx",
+        ".jxl",
+        ".jxr",
+        ".pgm",
+        ".ppm",
+        ".psb",
+        ".psd",
+        ".tga",
+    ),
+}
+"""Suffixes of cameras' raw files, then of other photos that `photos.decode` does not read."""
+
 
 def left_out(path: str) -> str:
     """Return the rule by which a path below a named place is left out, such as "@eaDir" or "._*"; or ""."""
@@ -68,11 +91,25 @@ def _rule(name: str) -> str:
     return FOREIGN.get(name, "")
 
 
-def count_left_out(rules: Counter[str]) -> str:
-    """Return how many names were left out by which rules, as text; "" if none."""
-    if not rules:
-        return ""
-    return f"left out {rules.total():,} ({', '.join(f'{rule} {count:,}' for rule, count in rules.most_common())})"
+def unread(path: str) -> str:
+    """Return the suffix of a photo that cannot be read, such as ".cr2"; or ""."""
+    suffix = f".{path.rpartition('.')[2].lower()}"
+    return suffix if suffix in UNREAD else ""
+
+
+def count_left_out(rules: Counter[str]) -> list[tuple[str, str]]:
+    """Return how many names were left out by which rules and how many cannot be read, and what to do about each."""
+    groups = (
+        ("left out", rules.keys() - UNREAD, "not your photos; to classify them, name their folder itself"),
+        ("cannot read", rules.keys() & UNREAD, "to classify them, save them as JPEG"),
+    )
+    found = []
+    for what, names, advice in groups:
+        counts = Counter({name: rules[name] for name in sorted(names)}).most_common()
+        each = ", ".join(f"{name} {count:,}" for name, count in counts)
+        if counts:
+            found.append((f"{what} {sum(count for _, count in counts):,} ({each})", advice))
+    return found
 
 
 def order(path: str) -> str:
@@ -157,11 +194,13 @@ def _names(folder: str, rules: Counter[str]) -> tuple[list[str], bool]:
                         rules[rule] += 1
                     else:
                         names.append(f"{name}\0")
-                elif decode.is_photo(name):
+                elif (is_read := decode.is_photo(name)) or unread(name):
                     if name[0] in ".~":  # the other rules are not for the suffix of a photo, and this is quick
                         rules[_rule(name)] += 1
-                    else:
+                    elif is_read:
                         names.append(name)
+                    else:
+                        rules[unread(name)] += 1
         whole = True
     except OSError:  # perhaps in the middle, where a card fails
         whole = False
@@ -195,6 +234,8 @@ def _remote(places: Sequence[Path | Uri], rules: Counter[str] | None) -> list[It
         return not rule
 
     def wanted(path: str) -> bool:
+        if not decode.is_photo(path) and (suffix := unread(path)) and is_kept(path):
+            rules[suffix] += 1
         return decode.is_photo(path) and is_kept(path)
 
     remote = uris.distinct((place for place in places if isinstance(place, Uri)), lambda path: not left_out(path))
@@ -205,8 +246,7 @@ def at_least_one(files: Iterator[str], places: Sequence[Path | Uri], rules: Coun
     """Return the files again; raise `UsageError` if there is none."""
     first = next(files, None)
     if first is None:
-        looked_for = " ".join(sorted(decode.SUFFIXES))
-        about = f"looked for {looked_for}; {count_left_out(rules)}".removesuffix("; ")
+        about = "; ".join([f"looked for {' '.join(decode.SUFFIXES)}", *(part for part, _ in count_left_out(rules))])
         raise UsageError(f"{', '.join(map(str, places))}: no photos in there ({about})")
     return itertools.chain((first,), files)
 

@@ -59,8 +59,6 @@ def _end_of_pixels(photo: Image.Image, file: BinaryIO, size: int) -> int:
             return _end(_png_chunks(file), size, (b"IEND",), or_else=size)
         case "WEBP":
             return _end(_webp_chunks(file), size, PICTURE_IN_WEBP)
-        case "AVIF" | "HEIF":
-            return _end(_boxes(file, size), size, (b"mdat",))
         case "TIFF":
             tags: Any = photo.tag_v2  # type: ignore[attr-defined]
             places = (tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS), tags.get(STRIP_BYTES) or tags.get(TILE_BYTES))
@@ -99,15 +97,6 @@ def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         end += 8 + int.from_bytes(head[4:], "little")
         yield head[:4], end
         end += end % 2
-
-
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """Yield the boxes of ISO/IEC 14496-12, 4.2."""
-    end = 0
-    while len(head := _at(file, end, 16)) >= 8 and head[4:8] != bytes(4):
-        length = int.from_bytes(head[:4])
-        end += int.from_bytes(head[8:]) if length == 1 else length or size
-        yield head[4:8], end
 
 
 def _at(file: BinaryIO, place: int, length: int) -> bytes:

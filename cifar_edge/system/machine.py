@@ -19,7 +19,10 @@ THROTTLING = {0: "its supply voltage is low", 1: "its clock is capped", 2: "it i
 SINCE_BOOT = 16
 
 SHARE, PROGRAM, LARGE_PHOTO = 0.4, 70e6, 50e6
-"""The share of memory that a run may take; bytes of the program and of a 12-megapixel photo, as measured."""
+"""The share of memory that a run may take; bytes of the program and of a PNG of 12 megapixels, as measured."""
+
+LEAST_FOR_A_PHOTO = 65e6
+"""Bytes that each worker may take on any computer: a phone's HEIC of 12 megapixels."""
 
 MOST_FOR_A_PHOTO = 1e9
 """The most bytes that decoding one photo may take, on any computer."""
@@ -140,7 +143,7 @@ def photo_memory(workers: int, root: Path = Path("/")) -> float:
     memory = total_memory(root)
     if memory is None:
         return MOST_FOR_A_PHOTO
-    return min(MOST_FOR_A_PHOTO, max(LARGE_PHOTO, (SHARE * memory - PROGRAM) / workers))
+    return min(MOST_FOR_A_PHOTO, max(LEAST_FOR_A_PHOTO, (SHARE * memory - PROGRAM) / workers))
 
 
 def versions(*packages: str) -> dict[str, str]:

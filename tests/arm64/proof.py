@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cifar_edge import EdgeModel, classify_folder
 from cifar_edge.data import load_split
@@ -29,6 +30,7 @@ from cifar_edge.photos.decode import is_photo
 from cifar_edge.tflite.names import MODELS
 from tests.conftest import PHOTOS, ROOT
 from tests.own_photos import write_class_folders
+from tests.photos.containers import FORMATS, coded
 
 HERE = Path(__file__).parent
 DEBIANS = {"bookworm": "3.11", "trixie": "3.13"}  # 12 and 13, and their Python
@@ -153,6 +155,21 @@ def test_a_killed_run_is_resumed(pi: Pi) -> None:
     kept = [[(row["path"].removeprefix("./"), row["label"], row["confidence"]) for row in rows] for rows in both]
     assert kept[0] == kept[1]
     assert len(kept[0]) == len(photos())
+
+
+def test_heic_and_avif_are_read_as_on_x86(pi: Pi) -> None:
+    folder = pi.home / "phone"
+    folder.mkdir()
+    with Image.open(PHOTOS / "cat" / "chelsea.jpg") as photo:
+        for suffix in FORMATS:
+            (folder / f"cat.{suffix}").write_bytes(coded(photo, suffix))
+    pi.run("cifar-edge classify phone --model nano --output phone.csv")
+    there = list(csv.DictReader((pi.home / "phone.csv").open()))
+    here = list(classify_folder(folder, "nano"))
+    assert [row["label"] for row in there] == [row.label for row in here] == ["cat", "cat"]
+    assert all(
+        abs(float(row["confidence"]) - (one.confidence or 0)) < 0.02 for row, one in zip(there, here, strict=True)
+    )
 
 
 def test_folders_are_searched_without_watchdog(pi: Pi) -> None:

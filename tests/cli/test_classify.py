@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
 from cifar_edge.cli import classify, terminal
 from tests.cli.conftest import Command, full_disk, process
 from tests.conftest import PHOTOS
+from tests.photos.containers import FORMATS, coded
 from tests.photos.hostile import run_length_bmp
 
 COUNT = 27
@@ -50,6 +52,39 @@ def test_what_other_programs_keep_beside_photos_is_left_out_and_counted(
     (folder / "a.jpg").unlink()
     empty = cifar_edge("classify", tmp_path, "--model", int8)
     assert (empty.code, "left out 2" in empty.err) == (2, True)
+
+
+def test_heic_and_avif_are_classified_sorted_and_shown_and_raw_files_are_counted(
+    int8: Path, tmp_path: Path, cifar_edge: Command
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with Image.open(PHOTOS / "cat" / "chelsea.jpg") as image:
+        heic, avif = (coded(image.resize((96, 64)), suffix) for suffix in FORMATS)
+    for name, content in {"IMG_1.HEIC": heic, "b.avif": avif, "c.jpg": heic}.items():
+        (photos / name).write_bytes(content)
+    for name in ("IMG_1.CR2", "d.nef", "e.NEF"):
+        (photos / name).touch()
+    output, report, sorted_into = tmp_path / "out.csv", tmp_path / "report.html", tmp_path / "sorted"
+    options = ["--model", int8, "--output", output, "--report", report, "--sort-into", sorted_into]
+    outcome = cifar_edge("classify", photos, *options)
+    assert outcome.code == 0
+    assert "cannot read 3 (.nef 2, .cr2 1): to classify them, save them as JPEG" in outcome.out
+    with output.open(newline="") as file:
+        assert [Path(row["path"]).name for row in csv.DictReader(file) if row["label"]] == [
+            "IMG_1.HEIC",
+            "b.avif",
+            "c.jpg",
+        ]
+    assert sorted(path.name for path in sorted_into.glob("*/*")) == ["IMG_1.HEIC", "b.avif", "c.jpg"]
+    assert report.read_text().count('"UklGR') == 3  # WebP
+    shutil.rmtree(sorted_into)
+    for name in ("IMG_1.HEIC", "b.avif", "c.jpg"):
+        (photos / name).unlink()
+    none = cifar_edge("classify", photos, "--model", int8)
+    assert none.code == 2
+    assert "no photos in there" in none.err
+    assert "cannot read 3 (.nef 2, .cr2 1)" in none.err
 
 
 def test_a_photo_that_cannot_be_read_gives_another_exit_code(int8: Path, tmp_path: Path, cifar_edge: Command) -> None:

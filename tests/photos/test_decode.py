@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
@@ -132,6 +133,7 @@ def test_a_large_jpeg_is_never_decoded_whole(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_every_format(suffix: str, tmp_path: Path) -> None:
+    pillow_heif.register_heif_opener()
     image = Image.open(PHOTO).resize((96, 64))
     image.save(tmp_path / f"photo{suffix}")
     assert np.abs(load(tmp_path / f"photo{suffix}", 32, 32) - average(image)).mean() < 6

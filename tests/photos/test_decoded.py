@@ -15,6 +15,7 @@ from cifar_edge.photos.decode import load
 from cifar_edge.photos.decoded import Frame, Store, decode_all
 from cifar_edge.system.files import only_process
 from tests.conftest import PHOTOS
+from tests.photos.containers import FORMATS, coded
 
 FRAMES = (Frame(32, "stretch"), Frame(40, "crop"))
 
@@ -155,12 +156,17 @@ def test_two_processes_do_not_fill_the_same_cache(photos: list[str], tmp_path: P
         decode(photos, tmp_path / "cache")
 
 
-def test_when_and_how_a_photo_was_taken_is_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["jpg", *FORMATS])
+def test_when_and_how_a_photo_was_taken_is_known(suffix: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # a quarter turn
     exif.get_ifd(0x8769)[36867] = "2024:05:06 07:08:09"
-    photo = tmp_path / "photo.jpg"
-    Image.new("RGB", (40, 20)).save(photo, exif=exif)
+    photo = tmp_path / f"photo.{suffix}"
+    image = Image.new("RGB", (40, 20))
+    if suffix == "jpg":
+        image.save(photo, exif=exif)
+    else:
+        photo.write_bytes(coded(image, suffix, exif=exif.tobytes()))
     _, files, _ = decode([str(photo)], tmp_path / "cache")
     file = files[str(photo)]
     assert (file.width, file.height) == (20, 40)

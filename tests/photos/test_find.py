@@ -91,6 +91,28 @@ def test_what_other_programs_keep_is_left_out(name: str, rule: str, tmp_path: Pa
         assert f"file://{tmp_path}/cat/{name}" in photos_in([Uri(f"file://{each}") for each in (tmp_path, place)])
 
 
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("a.CR2", ".cr2"),
+        ("b/a.dng", ".dng"),
+        ("a.jxl", ".jxl"),
+        ("a.Psd", ".psd"),
+        ("._a.NEF", "._*"),
+        (".b/a.nef", ".*"),
+    ],
+)
+def test_what_looks_like_a_photo_and_is_not_read_is_counted(name: str, rule: str, tmp_path: Path) -> None:
+    for each in ("a.HEIC", "b/a.Avif", "b/notes.txt", "b/film.mov", name):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).touch()
+    local, remote = Counter[str](), Counter[str]()
+    assert list(find([tmp_path], local)) == [str(tmp_path / each) for each in ("a.HEIC", "b/a.Avif")]
+    assert len(list(photos_in([Uri(f"file://{tmp_path}")], remote))) == 2
+    assert local == remote == {rule: 1}
+    assert list(find([tmp_path / name])) == [str(tmp_path / name)]  # its row says why
+
+
 def test_names_that_only_look_like_other_programs_s(tmp_path: Path) -> None:
     names = ["a.part.jpg", "a~.jpg", "eaDir/a.jpg", "recycle/a.jpg", "tmp/a.jpg"]
     for name in names:

@@ -84,18 +84,6 @@ def test_a_video_behind_the_picture_may_be_cut_off() -> None:
     assert np.array_equal(load(io.BytesIO(whole + b"video" + bytes(999)), 32, 32), load(io.BytesIO(whole), 32, 32))
 
 
-def test_avif_too() -> None:
-    file = io.BytesIO()
-    PICTURE.save(file, "AVIF")
-    for content, expected in (
-        (file.getvalue(), False),
-        (file.getvalue() + bytes(99), False),
-        (file.getvalue()[:-2_000] + bytes(2_000), True),
-    ):
-        with Image.open(io.BytesIO(content)) as opened:
-            assert is_cut_off(opened, io.BytesIO(content)) is expected
-
-
 def test_a_file_is_left_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "padded.png").write_bytes(saved("png") + bytes(99))
     with (tmp_path / "padded.png").open("rb") as file, Image.open(file) as opened:

@@ -6,14 +6,14 @@ import ctypes
 import errno
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 from cifar_edge.photos.decode import is_photo
-from cifar_edge.photos.find import find, left_out
+from cifar_edge.photos.find import UNREAD, find, left_out, unread
 from cifar_edge.system.machine import storage
 
 POLL = 5.0  # seconds between searches where the system does not report new photos
@@ -40,6 +40,8 @@ class Arrivals:
     ) -> None:
         self._folders, self._poll, self._warn = folders, poll, warn
         self._reported: deque[str] = deque()  # by another thread
+        self._rules: Counter[str] = Counter()
+        self._said: set[str] = set()
         self._observer: Any = None
         self._known: list[tuple[int, int] | None] = []
         self._every = self._next = 0.0
@@ -76,11 +78,16 @@ class Arrivals:
                 self._poll_at_limit()
             elif is_photo(path):
                 taken.append(path)
+            else:
+                self._rules[unread(path)] += 1
         taken += islice(self._search, most - len(taken))
         if len(taken) < most and time.monotonic() >= self._next:
             self._poll_at_limit()
-            self._search, self._next = find(self._there()), time.monotonic() + self._every
+            self._search, self._next = find(self._there(), self._rules), time.monotonic() + self._every
             taken += islice(self._search, most - len(taken))
+        for suffix in (self._rules.keys() & UNREAD) - self._said:
+            self._said.add(suffix)
+            self._warn(f"{suffix} files cannot be read, and get no row: save them as JPEG")
         return taken
 
     def _left_out(self, path: str) -> bool:

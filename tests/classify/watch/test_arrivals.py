@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from watchdog.events import FileCreatedEvent
 from watchdog.observers.inotify import InotifyObserver
 
 from cifar_edge import EdgeModel
@@ -45,6 +46,24 @@ def test_where_the_system_reports_nothing_it_is_said_and_the_folders_are_searche
         assert "new photos are not reported (inotify instance limit reached), so all folders are searched" in said[0]
         assert coming.take(9) == [str(photos / "first.png")]
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "later"])
+def test_what_is_not_read_is_said_once(when: str, photos: Path) -> None:
+    said: list[str] = []
+    names = ("a.CR2", "b.cr2", "c.dng", "notes.txt")
+    if when == "before":
+        for name in names:
+            (photos / name).touch()
+    with Arrivals([photos], None, said.append) as coming:
+        coming.take(9)
+        for name in names:
+            event = FileCreatedEvent(str(photos / name))
+            coming.dispatch(event)
+        assert coming.take(9) == []
+    assert sorted(said) == [
+        f"{suffix} files cannot be read, and get no row: save them as JPEG" for suffix in (".cr2", ".dng")
+    ]
 
 
 @pytest.mark.parametrize("when", ["at the start", "at a new folder"])

@@ -15,6 +15,7 @@ from cifar_edge.errors import ImageError
 from cifar_edge.photos import decode
 from tests.classify.watch.conftest import KINGFISHER, KITTEN
 from tests.classify.watch.test_watch import rows, watching
+from tests.photos.containers import FORMATS, coded
 
 
 def test_it_waits_until_a_photo_is_complete(photos: Path, model: EdgeModel) -> None:
@@ -24,6 +25,23 @@ def test_it_waits_until_a_photo_is_complete(photos: Path, model: EdgeModel) -> N
             file.write(content[: len(content) // 2])
             names.wait(1)
             time.sleep(2 * settling.SETTLED)  # long enough to be taken for complete, and found damaged
+            file.write(content[len(content) // 2 :])
+        names.wait(2)
+    assert [row["error"] for row in rows(photos.parent)] == ["", ""]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_half_a_phone_s_photo_is_waited_for_also_if_zeros_hold_its_place(
+    suffix: str, photos: Path, model: EdgeModel
+) -> None:
+    with Image.open(KINGFISHER) as photo:
+        content = coded(photo.resize((320, 180)), suffix)
+    with watching(photos, model) as names:
+        with (photos / f"slow.{suffix.upper()}").open("wb", buffering=0) as file:
+            file.truncate(len(content))
+            file.write(content[: len(content) // 2])
+            names.wait(1)
+            time.sleep(2 * settling.SETTLED)
             file.write(content[len(content) // 2 :])
         names.wait(2)
     assert [row["error"] for row in rows(photos.parent)] == ["", ""]
