@@ -59,6 +59,8 @@ def _end_of_pixels(photo: Image.Image, file: BinaryIO, size: int) -> int:
             return _end(_png_chunks(file), size, (b"IEND",), or_else=size)
         case "WEBP":
             return _end(_webp_chunks(file), size, PICTURE_IN_WEBP)
+        case "TIFF" if photo.tile and photo.tile[0][0] == "raw":  # type: ignore[attr-defined]
+            return 0  # in tiles, whose padding is zeros
         case "TIFF":
             tags: Any = photo.tag_v2  # type: ignore[attr-defined]
             places = (tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS), tags.get(STRIP_BYTES) or tags.get(TILE_BYTES))

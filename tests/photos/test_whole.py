@@ -11,6 +11,7 @@ from cifar_edge.errors import ImageError
 from cifar_edge.photos.decode import load
 from cifar_edge.photos.whole import is_cut_off
 from tests.conftest import PHOTOS
+from tests.photos import hostile
 
 with Image.open(PHOTOS / "bird" / "kingfisher.jpg") as photo:
     PICTURE = photo.convert("RGB").resize((200, 150))
@@ -82,6 +83,12 @@ def test_a_photo_on_one_colour_may_end_in_zeros(colour: str) -> None:
 def test_a_video_behind_the_picture_may_be_cut_off() -> None:
     whole = saved("baseline")
     assert np.array_equal(load(io.BytesIO(whole + b"video" + bytes(999)), 32, 32), load(io.BytesIO(whole), 32, 32))
+
+
+def test_the_padding_of_a_tile_is_no_missing_pixel() -> None:
+    rows = 20 * (b"\xff" * 20 + bytes(12)) + 12 * bytes(32)
+    tags = {322: [32], 323: [32], 324: [-1], 325: [len(rows)]}
+    assert load(io.BytesIO(hostile.tiff(20, 20, tags, rows)), 32, 32).min() == 255
 
 
 def test_a_file_is_left_where_it_is(tmp_path: Path) -> None:
